@@ -18,9 +18,9 @@ from recalled import sources
 from runoff import Query
 from runoff.evaluation import Evaluator
 from runoff.evaluation._curve import recommended
-from runoff.evaluation._statistics.choice import argmax, cheapest_of_the_best, held_out
-from runoff.evaluation._statistics.differences import Compared, compare_means, regret_ends
-from runoff.evaluation._statistics.power import more_queries
+from runoff.evaluation._measures.choice import argmax, cheapest_of_the_best, held_out
+from runoff.evaluation._measures.differences import Compared, compare_means, regret_ends
+from runoff.evaluation._measures.power import more_queries
 from runoff.evaluation._tune import gained
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from runoff.errors import MissingExtra
 from runoff.evaluation import curve, record
 from runoff.evaluation._curve import recommended
 from runoff.evaluation._grid import grid_settings, own_setting
-from runoff.evaluation._statistics.choice import argmax, cheapest_of_the_best, held_out
+from runoff.evaluation._measures.choice import argmax, cheapest_of_the_best, held_out
 from runoff.evaluation._trials import run_trials
 from runoff.evaluation._tune import choose, cost_rank
 from runoff.rerank import CrossEncoder

@@ -17,7 +17,7 @@ from harness import Report, Requirement, Skipped, Table, data_root, say
 from runoff import Query
 from runoff.errors import InvalidArgument
 from runoff.evaluation import Collection, Evaluator, by_length, verdict
-from runoff.evaluation._statistics.differences import compare_means
+from runoff.evaluation._measures.differences import compare_means
 from runoff.recall import BM25
 
 if TYPE_CHECKING:

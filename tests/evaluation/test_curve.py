@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tunable import Judge, collection, recording
 
+from runoff._recording.setup import StepSetup
 from runoff.errors import InvalidArgument
 from runoff.evaluation import Collection, curve, evaluate, record, replay
 from runoff.evaluation._curve import recommended
-from runoff.evaluation._recording.setup import StepSetup
 from runoff.evaluation._trials import Costs
 from runoff.grouping import Grouping
 from runoff.rerank import Cascade, Price, Step

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runoff.evaluation._statistics.differences import compare_means, mean_intervals, span_of
-from runoff.evaluation._statistics.permutation import permutation_p
-from runoff.evaluation._statistics.power import decisive, detectable, more_queries
+from runoff.evaluation._measures.differences import compare_means, mean_intervals, span_of
+from runoff.evaluation._measures.permutation import permutation_p
+from runoff.evaluation._measures.power import decisive, detectable, more_queries
 
 SIZES = (30, 50, 100, 200)
 

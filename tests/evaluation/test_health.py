@@ -9,13 +9,12 @@ from ledgers import Listed, Told
 from recorded import Hashed, Questions, digest, pipeline, questions
 
 from runoff import Document, TwoStage
+from runoff._recording.query import Stored
+from runoff._recording.recording import Recording
 from runoff.errors import InvalidArgument
 from runoff.evaluation import Collection, Health, evaluate, health, record
 from runoff.evaluation._health.drift import drifts
-from runoff.evaluation._health.observations import Finding, observations
-from runoff.evaluation._health.signals import signals
-from runoff.evaluation._recording.query import Stored
-from runoff.evaluation._recording.recording import Recording
+from runoff.evaluation._health.observations import Finding, observations, signals
 from runoff.rerank import Cascade, Pointwise, Step
 from runoff.scores import ScoreKind, Threshold
 from runoff.types import Hit

@@ -132,7 +132,7 @@ def test_disk_holds_what_memory_holds(tmp_path, texts):
 
 def test_small_shards_are_merged(tmp_path, monkeypatch):
     """Small shards are merged now and at the end; a kill before the clean-up loses nothing."""
-    from runoff.evaluation._recording import shards
+    from runoff._recording import shards
 
     monkeypatch.setattr(shards, "_MERGED", 4)
     many = questions(11)
@@ -203,7 +203,7 @@ def test_a_killed_recording_goes_on(tmp_path, many, wait, kills, pairs):
 
 def test_going_on_deletes_only_what_a_recorder_left(tmp_path, monkeypatch):
     """Half-written files of others stay, and a small shard that no merged one covers."""
-    from runoff.evaluation._recording import shards
+    from runoff._recording import shards
 
     monkeypatch.setattr(shards, "_MERGED", 4)
     many = questions(11)
@@ -359,7 +359,7 @@ def test_without_pyarrow(tmp_path):
 
 def test_a_resumed_recording_counts_what_was_there(tmp_path):
     """Progress goes on from the queries that were recorded before."""
-    from runoff.evaluation._recording import shards
+    from runoff._recording import shards
 
     heard = []
     options = {"path": tmp_path / "kept", "progress": lambda *told: heard.append(told)}

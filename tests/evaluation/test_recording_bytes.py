@@ -18,7 +18,7 @@ from runoff.rerank import Cascade, Step
 
 parquet = pytest.importorskip("pyarrow.parquet")
 pa = pytest.importorskip("pyarrow")
-shards = pytest.importorskip("runoff.evaluation._recording.shards")
+shards = pytest.importorskip("runoff._recording.shards")
 
 QUESTIONS = questions(3)
 GRADES = {"d01": 1, "d09": 2, "d30": 0}

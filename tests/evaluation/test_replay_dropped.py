@@ -1,11 +1,13 @@
 """What a reranker drops by itself is dropped in a replay too, or the replay is refused."""
 
+from dataclasses import replace
+
 import pytest
 from recorded import Hashed, pipeline, questions
 
+from runoff._recording import capture
 from runoff.errors import InvalidArgument
 from runoff.evaluation import Recording, record, replay
-from runoff.evaluation._recording import capture
 from runoff.rerank import Cascade, Fallback, Pointwise
 from runoff.scores import ScoreKind, Threshold
 from runoff.types import Dropped, Ranked, Reranking
@@ -67,9 +69,28 @@ def test_a_threshold_inside_a_reranker_is_refused(reranker):
         replay(recorded(Hashed(), texts=True), reranker=reranker)
 
 
+class Limiting:
+    """A reranker of a user's that says it applied a threshold, whatever it dropped."""
+
+    def rerank(self, query, candidates, *, deadline=None):
+        scored = Pointwise(Hashed()).rerank(query, candidates)
+        return replace(scored, thresholded=True)
+
+
+def test_a_threshold_of_a_users_reranker_is_refused():
+    """No unscored candidate may follow then, and a recording does not say in which answers."""
+    for reranker in (Limiting(), Cascade([(Hashed(), 12), Limiting()])):
+        with pytest.raises(InvalidArgument, match="threshold of its own") as caught:
+            recorded(reranker)
+        assert "Limiting" in str(caught.value)
+    with pytest.raises(InvalidArgument, match="threshold of its own"):
+        replay(recorded(Hashed(), texts=True), reranker=Limiting())
+
+
 def test_earlier_recordings_with_such_a_threshold_are_refused(monkeypatch):
     """They are not replayed with a second stage; without one, and with another, they are."""
     monkeypatch.setattr(capture, "_check_unlimited", lambda *_: None)
+    monkeypatch.setattr(capture, "check_unlimited_answer", lambda *_: None)
     made = recorded(Fallback([LIMITED]))
     monkeypatch.undo()
     with pytest.raises(InvalidArgument, match="threshold inside its reranker"):

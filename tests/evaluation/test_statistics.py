@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from runoff.evaluation._statistics.differences import compare_means, mean_intervals
-from runoff.evaluation._statistics.permutation import holm, permutation_p
+from runoff.evaluation._measures.differences import compare_means, mean_intervals
+from runoff.evaluation._measures.permutation import holm, permutation_p
 
 SEEDED = np.random.default_rng(7)
 
@@ -60,7 +60,7 @@ def test_chunks_change_nothing_but_memory(monkeypatch):
     """Rounds that do not fit in memory are drawn in chunks, with nearly the same result."""
     values = _column(SEEDED.normal(0.05, 0.2, 80))
     whole = permutation_p(values, rounds=5000), mean_intervals(values, rounds=5000)
-    monkeypatch.setattr("runoff.evaluation._statistics.permutation._CELLS", 80 * 70)
+    monkeypatch.setattr("runoff.evaluation._measures.permutation._CELLS", 80 * 70)
     parts = permutation_p(values, rounds=5000), mean_intervals(values, rounds=5000)
     assert parts[0] == pytest.approx(whole[0], abs=0.02)
     assert parts[1] == pytest.approx(whole[1], abs=0.004)

@@ -199,7 +199,7 @@ def test_judges_who_disagree(tmp_path):
 
 def test_agreement_is_krippendorffs_alpha():
     """The example of Krippendorff (2011), four observers and missing values, has its values."""
-    from runoff.evaluation._labels.judges import alpha
+    from runoff._labels.judges import alpha
 
     rows = [
         "1 2 3 3 2 1 4 1 2 . . .",

@@ -15,7 +15,7 @@ from runoff import TwoStage
 from runoff.errors import InvalidArgument
 from runoff.evaluation import Recording, Setting, record, replay, tune
 from runoff.evaluation._grid import Answers, grid_settings, own_setting
-from runoff.evaluation._statistics.choice import cheapest_of_the_best, front, held_out
+from runoff.evaluation._measures.choice import cheapest_of_the_best, front, held_out
 from runoff.evaluation._trials import Trials
 from runoff.evaluation._tune import choose
 from runoff.fusion import RRF, Convex
@@ -260,7 +260,7 @@ def test_one_choice_of_sources_is_held(monkeypatch):
 
 def test_every_shard_is_read_once(tmp_path, monkeypatch):
     """No shard is decoded twice, however the judged queries are spread over shards."""
-    shards = pytest.importorskip("runoff.evaluation._recording.shards")
+    shards = pytest.importorskip("runoff._recording.shards")
     asked = questions(70)
     monkeypatch.setattr(shards, "_MERGED", 12)
     record(pipeline(), asked, 40, path=tmp_path / "made", progress=False)

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from runoff import Document, TwoStage
+from runoff._recording.setup import fusion_from_json, fusion_to_json
 from runoff.errors import InvalidArgument
 from runoff.evaluation import record, replay
-from runoff.evaluation._recording.setup import fusion_from_json, fusion_to_json
 from runoff.fusion import RRF, Convex
 from runoff.recall import BM25, Dense, Function
 from runoff.types import Hit

@@ -12,8 +12,8 @@ from mutated_tables import mutated_table
 from observed import observation
 from pyarrow import parquet
 
+from runoff._recording.marked import encoded
 from runoff.evaluation import health
-from runoff.evaluation._recording.marked import encoded
 from runoff.live import Observations, judge
 from runoff.live._observation import Shadow
 from runoff.live._store import Store

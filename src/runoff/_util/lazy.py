@@ -20,7 +20,8 @@ def lazily(
 
     Args:
         package: its `__name__`.
-        homes: for each public name, the module below the package that defines it.
+        homes: for each public name, the module that defines it, relative to the package: one more
+            dot in front leads to the package around it.
         modules: modules below the package that are attributes of it before anything imports them.
     """
 
@@ -29,7 +30,7 @@ def lazily(
             return import_module(f"{package}.{name}")
         if name not in homes:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        return getattr(import_module(f"{package}.{homes[name]}"), name)
+        return getattr(import_module(f".{homes[name]}", package), name)
 
     def names() -> list[str]:
         return sorted({*vars(sys.modules[package]), *homes, *modules} - _IMPORTED)

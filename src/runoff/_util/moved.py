@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 
-def _home(name: str) -> str:
-    """Return the present path of a module of an earlier version, or an empty string."""
-    from runoff._util.renamed import home  # noqa: PLC0415 - only an old path needs it
+def _home(name: str) -> tuple[str, str]:
+    """Return the present path of a module of an earlier version, if any, and what shows it."""
+    from runoff._util.renamed import face, home  # noqa: PLC0415 - only an old path needs it
 
-    return home(name)
+    return home(name), face(name)
 
 
 class _Moved:
@@ -30,7 +30,7 @@ class _Moved:
         name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         del path, target
-        if not name.startswith("runoff.") or not _home(name):
+        if not name.startswith("runoff.") or not _home(name)[0]:
             return None
         from importlib.machinery import ModuleSpec  # noqa: PLC0415 - only an old path needs it
 
@@ -46,9 +46,9 @@ class _Moved:
         import warnings  # noqa: PLC0415 - only an old path needs it
         from importlib import import_module  # noqa: PLC0415 - as above
 
-        old, new = module.__name__, _home(module.__name__)
+        old = module.__name__
+        new, face = _home(old)
         present = import_module(new)
-        face = new.partition("._")[0]
         warnings.warn(
             f"{old} is no longer public and will be removed in runoff 0.3: "
             f"import its public names from {face}",

@@ -28,36 +28,38 @@ _MOVED = {
     ),
     "evaluation.accounting": "evaluation._losses",
     "evaluation.checks": "evaluation._health.health",
+    "evaluation.collection": "_labels.collection",
     "evaluation.costs": "evaluation._trials",
     "evaluation.curves": "evaluation._curve",
     "evaluation.drift": "evaluation._health.health",
     "evaluation.findings": "evaluation._health.observations",
-    "evaluation.fusing": "evaluation._replay.first_stage",
-    "evaluation.groups": "evaluation._replay.first_stage",
-    "evaluation.judgments": "evaluation._labels.formats",
+    "evaluation.fusing": "_recording.first_stage",
+    "evaluation.groups": "_recording.first_stage",
+    "evaluation.judgments": "_labels.formats",
     "evaluation.moves": "evaluation._losses",
-    "evaluation.parts": "evaluation._recording.capture",
-    "evaluation.progress": "evaluation._recording.record",
+    "evaluation.parts": "_recording.capture",
+    "evaluation.progress": "_recording.record",
     "evaluation.shown": "_util.display",
-    "evaluation.reading": "evaluation._recording.capture",
-    "evaluation.recorder": "evaluation._recording.record",
-    "evaluation.replays": "evaluation._replay.replay",
-    "evaluation.rereading": "evaluation._replay.traverse",
-    "evaluation.rescoring": "evaluation._replay.traverse",
-    "evaluation.selection": "evaluation._statistics.choice",
+    "evaluation.reading": "_recording.capture",
+    "evaluation.recorder": "_recording.record",
+    "evaluation.remarks": "_labels.remarks",
+    "evaluation.replays": "_recording.replay",
+    "evaluation.rereading": "_recording.traverse",
+    "evaluation.rescoring": "_recording.traverse",
+    "evaluation.selection": "evaluation._measures.choice",
     "evaluation.settings": "evaluation._grid",
-    "evaluation.stagewise": "evaluation._replay.runs",
-    "evaluation.traversal": "evaluation._replay.traverse",
+    "evaluation.stagewise": "_recording.runs",
+    "evaluation.traversal": "_recording.traverse",
     "evaluation.tuning": "evaluation._tune",
     "evaluation.verdicts": "evaluation._verdict.verdict",
     "evaluation.measures": "evaluation._measures.measures",
-    "evaluation.recording": "evaluation._recording.query",
+    "evaluation.recording": "_recording.query",
     "evaluation.observations": "evaluation._health.observations",
-    "evaluation.runs": "evaluation._replay.runs",
-    "evaluation.statistics": "evaluation._statistics.permutation",
-    **_each("evaluation.", "evaluation._recording.", "parquet setup shards"),
+    "evaluation.runs": "_recording.runs",
+    "evaluation.statistics": "evaluation._measures.permutation",
+    **_each("evaluation.", "_recording.", "parquet setup shards"),
     **_each("evaluation.", "evaluation._verdict.", "pairing slices"),
-    "evaluation.formats": "evaluation._labels.formats",
+    "evaluation.formats": "_labels.formats",
     "langchain.compressor": "langchain._runoff_rerank",
     "langchain.recorded": "langchain._systems",
     "llama_index.groups": "llama_index._settings",
@@ -115,6 +117,12 @@ def home(path: str) -> str:
         return ""
     new = f"runoff.{room}._{name}"
     return new if find_spec(new) else ""
+
+
+def face(path: str) -> str:
+    """Return the package that shows the public names of a module of an earlier version."""
+    room = path.split(".")[1]
+    return f"runoff.{room}" if room in _ROOMS else "runoff"
 
 
 def current(text: str) -> str:

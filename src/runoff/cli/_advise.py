@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from runoff._recording.record import record
+from runoff._recording.recording import Recording
 from runoff.cli._built_in import built_in_pipeline
 from runoff.cli._collection import (
     open_collection,
@@ -39,8 +41,6 @@ from runoff.cli._options import (
 from runoff.cli._system import Answers, named_system, saved
 from runoff.errors import InvalidArgument
 from runoff.evaluation._measures.measures import MEASURES, Evaluator
-from runoff.evaluation._recording.record import record
-from runoff.evaluation._recording.recording import Recording
 from runoff.evaluation._tune import tune as best_settings
 from runoff.pipeline._systems import as_system
 from runoff.report._advice import advise as advised

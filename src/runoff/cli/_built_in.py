@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from runoff._labels.collection import Collection
     from runoff._util.progress import Shown
-    from runoff.evaluation._collection import Collection
     from runoff.pipeline import TwoStage
     from runoff.protocols import RecallSource
     from runoff.recall._dense.embedder import Embedder

@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from runoff._labels.collection import Collection
+from runoff._labels.formats import Gathered, numbered_lines, read_qrels, read_texts
+from runoff._labels.headers import JUDGMENTS, columns_of, missing
 from runoff.cli._labels import Labels
 from runoff.errors import InvalidArgument
-from runoff.evaluation._collection import Collection
-from runoff.evaluation._labels.formats import Gathered, numbered_lines, read_qrels, read_texts
-from runoff.evaluation._labels.headers import JUDGMENTS, columns_of, missing
 from runoff.evaluation._verdict.bounds import COLUMNS
 from runoff.evaluation._verdict.unjudged import pooled
 
 if TYPE_CHECKING:
     from collections.abc import Container
 
-    from runoff.evaluation._recording.recording import Recording
+    from runoff._recording.recording import Recording
     from runoff.report._evaluated import Evaluated
     from runoff.types import Document
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, TypeGuard
 
 import typer
 
+from runoff._labels.remarks import degraded
+from runoff._recording.runs import write_run
 from runoff._util.text import snippet
 from runoff.cli._built_in import built_in_pipeline
 from runoff.cli._collection import open_collection, write_judge
@@ -37,15 +39,13 @@ from runoff.cli._output import printer
 from runoff.cli._system import Answers, named_system
 from runoff.errors import InvalidArgument
 from runoff.evaluation._measures.measures import MEASURES, Evaluator
-from runoff.evaluation._remarks import degraded
-from runoff.evaluation._replay.runs import write_run
 from runoff.evaluation._verdict.rivals import contest
 from runoff.report._evaluated import evaluated
 from runoff.report._page import report as write_report
 from runoff.report._text import columns, folded, verdict_text
 
 if TYPE_CHECKING:
-    from runoff.evaluation._recording.recording import Recording
+    from runoff._recording.recording import Recording
     from runoff.report._evaluated import Evaluated
 
 EXIT_HARM = 3

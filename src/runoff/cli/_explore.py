@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from runoff._recording.recording import Recording
 from runoff.cli._collection import open_collection
 from runoff.cli._demo import open_documents, pipeline_over
 from runoff.cli._options import (
@@ -20,7 +21,6 @@ from runoff.cli._options import (
 from runoff.cli._output import TerminalReport
 from runoff.cli._system import answering
 from runoff.errors import InvalidArgument, RecordingNotFound
-from runoff.evaluation._recording.recording import Recording
 from runoff.pipeline._systems import as_system
 
 if TYPE_CHECKING:

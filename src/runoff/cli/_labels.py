@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
+from runoff._labels.collection import Collection
+from runoff._labels.formats import json_objects, numbered_lines, read_documents
+from runoff._labels.grades import whole_grade
 from runoff.errors import InvalidArgument
-from runoff.evaluation._collection import Collection
-from runoff.evaluation._labels.formats import json_objects, numbered_lines, read_documents
-from runoff.evaluation._labels.grades import whole_grade
 
 if TYPE_CHECKING:
     from collections.abc import Callable

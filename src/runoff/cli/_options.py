@@ -12,7 +12,7 @@ from runoff.evaluation._measures.measures import MEASURES
 from runoff.evaluation._verdict.slices import by_length, by_script
 
 if TYPE_CHECKING:
-    from runoff.evaluation._collection import Collection
+    from runoff._labels.collection import Collection
     from runoff.evaluation._verdict.pairing import Slicing
 
 CollectionArgument = Annotated[

@@ -10,17 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runoff._labels.remarks import check_recorded
+from runoff._recording.record import record
+from runoff._recording.recording import Recording
+from runoff._recording.runs import RERANKED, by_stage, read_run
 from runoff.errors import InvalidArgument
-from runoff.evaluation._recording.record import record
-from runoff.evaluation._recording.recording import Recording
-from runoff.evaluation._remarks import check_recorded
-from runoff.evaluation._replay.runs import RERANKED, by_stage, read_run
 from runoff.pipeline._systems import System, as_system
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from runoff.evaluation._collection import Collection
+    from runoff._labels.collection import Collection
     from runoff.evaluation._measures.measures import Run
 
 NamedSystem = Recording | dict[str, "Run"] | object

@@ -10,11 +10,11 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
+from runoff._labels.collection import Collection
+from runoff._recording.query import Stored
+from runoff._recording.record import record
+from runoff._recording.recording import Recording
 from runoff.errors import InvalidArgument, RecordingDamaged, RecordingMismatch, RecordingTooNew
-from runoff.evaluation._collection import Collection
-from runoff.evaluation._recording.query import Stored
-from runoff.evaluation._recording.record import record
-from runoff.evaluation._recording.recording import Recording
 from runoff.report._advice import advise
 from runoff.report._explorer.opened import explore
 from runoff.report._page import write

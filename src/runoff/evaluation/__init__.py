@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING
 from runoff._util.lazy import lazily
 
 if TYPE_CHECKING:
-    from runoff.evaluation._collection import Collection
+    from runoff._labels.collection import Collection
+    from runoff._recording.query import Content, FateCode, RecordedQuery
+    from runoff._recording.record import record
+    from runoff._recording.recording import Recording
+    from runoff._recording.replay import Runs, replay
+    from runoff._recording.runs import by_stage, read_run, write_run
     from runoff.evaluation._curve import Curve, curve
     from runoff.evaluation._grid import Setting
     from runoff.evaluation._health.health import health
@@ -19,11 +24,6 @@ if TYPE_CHECKING:
     from runoff.evaluation._ledger import Ledger
     from runoff.evaluation._losses import losses
     from runoff.evaluation._measures.measures import Evaluator, Measured, evaluate
-    from runoff.evaluation._recording.query import Content, FateCode, RecordedQuery
-    from runoff.evaluation._recording.record import record
-    from runoff.evaluation._recording.recording import Recording
-    from runoff.evaluation._replay.replay import Runs, replay
-    from runoff.evaluation._replay.runs import by_stage, read_run, write_run
     from runoff.evaluation._tune import Tuning, tune
     from runoff.evaluation._verdict.result import Comparison, Verdict
     from runoff.evaluation._verdict.slices import by_agreement, by_length, by_margin, by_script
@@ -66,13 +66,13 @@ __all__ = [
 
 # those that `__all__` lacks were public once, and can still be imported
 _HOMES = {
-    "AS_RECORDED": "_replay.replay",
-    "Collection": "_collection",
+    "AS_RECORDED": "._recording.replay",
+    "Collection": "._labels.collection",
     "Comparison": "_verdict.result",
-    "Content": "_recording.query",
+    "Content": "._recording.query",
     "Curve": "_curve",
     "Evaluator": "_measures.measures",
-    "FateCode": "_recording.query",
+    "FateCode": "._recording.query",
     "Finding": "_health.observations",
     "Health": "_health.observations",
     "Ledger": "_ledger",
@@ -81,10 +81,10 @@ _HOMES = {
     "Move": "_ledger",
     "Point": "_curve",
     "QueryLedger": "_ledger",
-    "Ranking": "_replay.replay",
-    "RecordedQuery": "_recording.query",
-    "Recording": "_recording.recording",
-    "Runs": "_replay.replay",
+    "Ranking": "._recording.replay",
+    "RecordedQuery": "._recording.query",
+    "Recording": "._recording.recording",
+    "Runs": "._recording.replay",
     "Setting": "_grid",
     "Trial": "_tune",
     "Tuning": "_tune",
@@ -93,19 +93,19 @@ _HOMES = {
     "by_length": "_verdict.slices",
     "by_margin": "_verdict.slices",
     "by_script": "_verdict.slices",
-    "by_stage": "_replay.runs",
+    "by_stage": "._recording.runs",
     "curve": "_curve",
     "evaluate": "_measures.measures",
     "health": "_health.health",
     "losses": "_losses",
     "rank_biased_overlap": "_health.overlap",
-    "read_run": "_replay.runs",
-    "read_scored_run": "_replay.runs",
-    "record": "_recording.record",
-    "replay": "_replay.replay",
+    "read_run": "._recording.runs",
+    "read_scored_run": "._recording.runs",
+    "record": "._recording.record",
+    "replay": "._recording.replay",
     "tune": "_tune",
     "verdict": "_verdict.verdict",
-    "write_run": "_replay.runs",
+    "write_run": "._recording.runs",
 }
 
 if not TYPE_CHECKING:  # a type checker then knows the names above, and no others

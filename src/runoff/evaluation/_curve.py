@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from runoff._labels.remarks import check_recording
+from runoff._recording.query import Content
+from runoff._recording.replay import plan_replay, traversals
 from runoff._util.arguments import between, check_list, check_seed, count
 from runoff._util.display import html_by, pretty
 from runoff._util.lazy import import_name
 from runoff._util.messages import visible
 from runoff.errors import InvalidArgument
 from runoff.evaluation._grid import own_setting
-from runoff.evaluation._recording.query import Content
-from runoff.evaluation._remarks import check_recording
-from runoff.evaluation._replay.replay import plan_replay, traversals
-from runoff.evaluation._statistics.choice import argmax, cheapest_of_the_best, held_out
-from runoff.evaluation._statistics.differences import mean_intervals, regret_ends
-from runoff.evaluation._statistics.permutation import holm, permutation_p
-from runoff.evaluation._statistics.power import FEWEST
+from runoff.evaluation._measures.choice import argmax, cheapest_of_the_best, held_out
+from runoff.evaluation._measures.differences import mean_intervals, regret_ends
+from runoff.evaluation._measures.permutation import holm, permutation_p
+from runoff.evaluation._measures.power import FEWEST
 from runoff.evaluation._trials import run_trials
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from altair import LayerChart
     from numpy.typing import NDArray
 
+    from runoff._recording.recording import Recording
     from runoff.evaluation._measures.measures import Judged
-    from runoff.evaluation._recording.recording import Recording
     from runoff.evaluation._trials import Trials
     from runoff.rerank._cost import Price
 

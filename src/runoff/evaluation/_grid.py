@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from runoff._recording.query import Stored
+from runoff._recording.recording import Recording
+from runoff._recording.replay import replay
+from runoff._recording.setup import fusion_from_json, fusion_to_json, threshold_to_json
 from runoff._util.arguments import count, is_share
 from runoff._util.messages import visible
 from runoff.errors import InvalidArgument
-from runoff.evaluation._recording.query import Stored
-from runoff.evaluation._recording.recording import Recording
-from runoff.evaluation._recording.setup import fusion_from_json, fusion_to_json, threshold_to_json
-from runoff.evaluation._replay.replay import replay
 from runoff.fusion._as_fusion import as_fusion
 from runoff.fusion._convex import Convex
 from runoff.fusion._default import default_fusion
@@ -24,8 +24,8 @@ from runoff.scores import Threshold
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from runoff.evaluation._recording.setup import Setup
-    from runoff.evaluation._replay.replay import Runs
+    from runoff._recording.replay import Runs
+    from runoff._recording.setup import Setup
     from runoff.protocols import Fusion
 
 NAMES = ("fusion", "weights", "depth", "window", "blend", "threshold")

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from altair import LayerChart
     from numpy.typing import NDArray
 
-    from runoff.evaluation._labels.relevance import View
-    from runoff.evaluation._recording.query import RecordedQuery
+    from runoff._labels.relevance import View
+    from runoff._recording.query import RecordedQuery
 
 LEAST = 1e-12  # a smaller loss or gain is rounding
 _SHOWN = 5e-5  # a smaller difference is invisible with four decimals

@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from runoff._labels.relevance import View
+from runoff._labels.remarks import check_found, check_judged, check_recorded, degraded, foreign
+from runoff._recording.query import Content
+from runoff._recording.replay import plan_replay, traversals
 from runoff._util.arguments import count
 from runoff.errors import InvalidArgument
-from runoff.evaluation._labels.relevance import View
 from runoff.evaluation._ledger import (
     CEILINGS,
     ENTRIES,
@@ -22,20 +25,17 @@ from runoff.evaluation._ledger import (
     Move,
     QueryLedger,
 )
-from runoff.evaluation._recording.query import Content
-from runoff.evaluation._remarks import check_found, check_judged, check_recorded, degraded, foreign
-from runoff.evaluation._replay.replay import plan_replay, traversals
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
+    from runoff._recording.recording import Recording
+    from runoff._recording.replay import Plan
+    from runoff._recording.setup import Setup
+    from runoff._recording.traverse import Traversal
     from runoff.evaluation._measures.measures import Judged
-    from runoff.evaluation._recording.recording import Recording
-    from runoff.evaluation._recording.setup import Setup
-    from runoff.evaluation._replay.replay import Plan
-    from runoff.evaluation._replay.traverse import Traversal
 
 
 def losses(

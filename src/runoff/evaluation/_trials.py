@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from runoff._labels.remarks import check_recorded, degraded
 from runoff.errors import InvalidArgument
 from runoff.evaluation._grid import Answers
 from runoff.evaluation._measures.measures import Evaluator
-from runoff.evaluation._remarks import check_recorded, degraded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
+    from runoff._recording.query import RecordedQuery
+    from runoff._recording.recording import Recording
+    from runoff._recording.setup import StepSetup
     from runoff.evaluation._grid import Setting
     from runoff.evaluation._measures.measures import Judged
-    from runoff.evaluation._recording.query import RecordedQuery
-    from runoff.evaluation._recording.recording import Recording
-    from runoff.evaluation._recording.setup import StepSetup
     from runoff.rerank._cost import Price
     from runoff.trace import StageTrace
 

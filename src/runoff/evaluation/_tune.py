@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from runoff._labels.caveats import caveats_of, unsettled
+from runoff._labels.remarks import check_recording
 from runoff._util.arguments import between, check_seed, count
 from runoff._util.display import html_by, pretty
 from runoff._util.lazy import import_name
 from runoff._util.messages import visible
 from runoff.errors import InvalidArgument
 from runoff.evaluation._grid import grid_settings
-from runoff.evaluation._labels.caveats import caveats_of, unsettled
-from runoff.evaluation._remarks import check_recording
-from runoff.evaluation._statistics import choice
-from runoff.evaluation._statistics.differences import mean_intervals
-from runoff.evaluation._statistics.power import FEWEST
+from runoff.evaluation._measures import choice
+from runoff.evaluation._measures.differences import mean_intervals
+from runoff.evaluation._measures.power import FEWEST
 from runoff.evaluation._trials import run_trials
 
 if TYPE_CHECKING:
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from altair import LayerChart
     from numpy.typing import NDArray
 
+    from runoff._recording.recording import Recording
     from runoff.evaluation._grid import Setting
     from runoff.evaluation._measures.measures import Judged
-    from runoff.evaluation._recording.recording import Recording
     from runoff.evaluation._trials import Trials
     from runoff.rerank._cost import Price
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass, fields
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from runoff._recording.marked import encoded, mark_of
+from runoff._recording.parquet import DEGRADATION, STAGE, stage_rows, stages_of
 from runoff._util.stored import is_count, is_finite, parse_json
 from runoff.errors import MissingExtra, RecordingTooNew
-from runoff.evaluation._recording.marked import encoded, mark_of
-from runoff.evaluation._recording.parquet import DEGRADATION, STAGE, stage_rows, stages_of
 from runoff.live._observation import Observation, Shadow, SourceRanks
 from runoff.scores import ModelIdentity, ScoreKind, Usage
 from runoff.trace import FateKind, Scoring

@@ -13,12 +13,12 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
+from runoff._recording.capture import describe_part, stages_of
 from runoff._util.arguments import is_share
 from runoff._util.messages import error_text, name_of, short_repr, visible
 from runoff._util.stored import is_finite, path_of
 from runoff._util.text import utf8
 from runoff.errors import InvalidArgument
-from runoff.evaluation._recording.capture import describe_part, stages_of
 from runoff.live._seen import observed, shadowed
 from runoff.live._store import Store
 from runoff.live._writer import Retention, writer_of

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from runoff._labels.remarks import check_judged, check_recorded, check_recording, degraded
+from runoff._recording.runs import by_stage
 from runoff._util.arguments import check_list
 from runoff._util.messages import visible
 from runoff._util.text import snippet
@@ -12,8 +14,6 @@ from runoff.evaluation._curve import curve
 from runoff.evaluation._health.health import health
 from runoff.evaluation._losses import losses
 from runoff.evaluation._measures.measures import MEASURES
-from runoff.evaluation._remarks import check_judged, check_recorded, check_recording, degraded
-from runoff.evaluation._replay.runs import by_stage
 from runoff.evaluation._verdict.rivals import contest
 from runoff.report._answer import answer_of, nothing_judged
 from runoff.report._evaluated import evaluated
@@ -22,11 +22,11 @@ from runoff.report._text import columns, curve_text, folded, verdict_text
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from runoff.evaluation._collection import Collection
+    from runoff._labels.collection import Collection
+    from runoff._recording.recording import Recording
     from runoff.evaluation._curve import Curve
     from runoff.evaluation._health.observations import Health
     from runoff.evaluation._ledger import Ledger
-    from runoff.evaluation._recording.recording import Recording
     from runoff.evaluation._tune import Tuning
     from runoff.evaluation._verdict.bounds import Unjudged
     from runoff.evaluation._verdict.pairing import Slicing

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
+from runoff._recording.runs import BEST
 from runoff._util.text import snippet
-from runoff.evaluation._replay.runs import BEST
 from runoff.report import _figures as figures
 
 if TYPE_CHECKING:

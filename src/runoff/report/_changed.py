@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from runoff._labels.remarks import degraded
+from runoff._recording.runs import FUSED, RERANKED, by_stage
 from runoff._util.messages import visible
 from runoff._util.stored import path_of
 from runoff._util.text import given_id, snippet
 from runoff._util.whole import write_table
 from runoff.errors import InvalidArgument
 from runoff.evaluation._health.health import health
-from runoff.evaluation._remarks import degraded
-from runoff.evaluation._replay.runs import FUSED, RERANKED, by_stage
 from runoff.report import _figures as figures
 from runoff.report._answer import Answer, Figure
 from runoff.report._notebook import table_html
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from os import PathLike
 
+    from runoff._recording.recording import Recording
     from runoff.evaluation._health.observations import Health
     from runoff.evaluation._measures.measures import Run
-    from runoff.evaluation._recording.recording import Recording
 
 _CUTOFF = 10
 _EXAMPLES = 10

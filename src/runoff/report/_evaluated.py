@@ -17,7 +17,7 @@ from runoff.evaluation._verdict.verdict import verdict
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from runoff.evaluation._collection import Collection
+    from runoff._labels.collection import Collection
     from runoff.evaluation._measures.measures import Measured, Run
     from runoff.evaluation._verdict.pairing import Slicing
     from runoff.evaluation._verdict.result import Verdict

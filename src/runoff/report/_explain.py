@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from runoff._recording.query import RecordedQuery
+from runoff._recording.recording import Recording
 from runoff._util.messages import visible
 from runoff._util.text import snippet
 from runoff.errors import InvalidArgument
-from runoff.evaluation._recording.query import RecordedQuery
-from runoff.evaluation._recording.recording import Recording
 from runoff.report._account import met, result_rows, said
 from runoff.report._found import items_of, of_items
 from runoff.report._notebook import account_html, framed, lines_html

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from runoff.evaluation._labels.relevance import View
+from runoff._labels.relevance import View
+from runoff._recording.query import FateCode
 from runoff.evaluation._ledger import ENTRIES
-from runoff.evaluation._recording.query import FateCode
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from runoff._recording.recording import Recording
     from runoff.evaluation._curve import Curve
     from runoff.evaluation._ledger import Ledger
     from runoff.evaluation._measures.measures import Judged
-    from runoff.evaluation._recording.recording import Recording
     from runoff.evaluation._tune import Trial, Tuning
 
 MOST = 2000

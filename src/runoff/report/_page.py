@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from os import PathLike
 
-    from runoff.evaluation._collection import Collection
-    from runoff.evaluation._recording.recording import Recording
+    from runoff._labels.collection import Collection
+    from runoff._recording.recording import Recording
     from runoff.evaluation._tune import Tuning
     from runoff.evaluation._verdict.pairing import Slicing
     from runoff.report._advice import Advice

@@ -28,11 +28,11 @@ from runoff.report._altair import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from runoff._recording.recording import Recording
     from runoff.evaluation import _curve as curves
     from runoff.evaluation import _tune as tuning
     from runoff.evaluation._ledger import Ledger
     from runoff.evaluation._measures.measures import Judged
-    from runoff.evaluation._recording.recording import Recording
     from runoff.evaluation._verdict.result import Verdict
 
 _AXES = {

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from runoff._recording.query import FateCode
 from runoff._util.text import snippet
-from runoff.evaluation._recording.query import FateCode
 from runoff.report._account import Account, Row, met, said, stage_rows
 from runoff.trace import FateKind, Scoring
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from runoff.evaluation._recording.query import RecordedQuery
+    from runoff._recording.query import RecordedQuery
     from runoff.trace import Fate, Trace
     from runoff.types import Candidate, Outcome, Response
 

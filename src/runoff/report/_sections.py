@@ -20,13 +20,13 @@ from runoff.report._notebook import folded_html, framed, table_html
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from runoff.evaluation._collection import Collection
+    from runoff._labels.collection import Collection
+    from runoff._recording.recording import Recording
+    from runoff._recording.setup import Setup
     from runoff.evaluation._curve import Curve
     from runoff.evaluation._health.observations import Health
     from runoff.evaluation._ledger import Ledger
     from runoff.evaluation._measures.measures import Judged, Measured
-    from runoff.evaluation._recording.recording import Recording
-    from runoff.evaluation._recording.setup import Setup
     from runoff.evaluation._tune import Tuning
     from runoff.evaluation._verdict.result import Verdict
 

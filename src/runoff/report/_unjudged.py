@@ -11,8 +11,8 @@ from runoff.report._notebook import table_html
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from runoff.evaluation._collection import Collection
-    from runoff.evaluation._recording.recording import Recording
+    from runoff._labels.collection import Collection
+    from runoff._recording.recording import Recording
     from runoff.evaluation._verdict.bounds import Unjudged
     from runoff.report._answer import Answer
 

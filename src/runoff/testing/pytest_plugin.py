@@ -15,7 +15,7 @@ from runoff.evaluation._verdict.verdict import verdict
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from runoff.evaluation._collection import Collection
+    from runoff._labels.collection import Collection
     from runoff.evaluation._measures.measures import Run
     from runoff.evaluation._verdict.pairing import Slicing
     from runoff.evaluation._verdict.result import Verdict

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from runoff.errors import InvalidArgument
-from runoff.evaluation._health.observations import Finding
+from runoff.evaluation._health.observations import SIGNALS, Finding, signals
 from runoff.evaluation._health.overlap import rank_biased_overlap
-from runoff.evaluation._health.signals import SIGNALS, signals
-from runoff.evaluation._statistics.permutation import chunks
+from runoff.evaluation._measures.permutation import chunks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from runoff._recording.recording import Recording
     from runoff.evaluation._health.observations import Answer, Observation
-    from runoff.evaluation._recording.recording import Recording
     from runoff.recall._analyzers import Analyze
 
 _FEW = 20  # with fewer scores or queries, range and first results are not judged

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from itertools import combinations
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 
+from runoff._recording.recording import Recording
+from runoff._recording.replay import plan_replay, traversals
 from runoff._util.display import html_by, pretty
 from runoff._util.messages import visible
 from runoff.errors import InvalidArgument
-from runoff.evaluation._recording.recording import Recording
-from runoff.evaluation._replay.replay import plan_replay, traversals
 from runoff.trace import FateKind, Scoring, Trace
 from runoff.types import Response
 
@@ -20,11 +21,24 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from runoff.evaluation._replay.traverse import Traversal
+    from runoff._recording.traverse import Traversal
     from runoff.scores import ScoreKind
     from runoff.types import Outcome
 
 _TOP = 3  # results whose texts are looked at
+_TEN = 10  # hits of a source that signals are taken from
+
+SIGNALS = {
+    "drift first stage": (
+        "what the sources found",
+        "looking for lost documents, a changed index or analyzer, or another embedding model",
+    ),
+    "drift ranks": (
+        "the places that answers had before the second stage",
+        "comparing window, blend and threshold, and the versions of the model",
+    ),
+}
+"""Check to what it looks at, in words, and what to try."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,6 +268,37 @@ def _placed(trace: Trace) -> dict[str, tuple[tuple[str, ...], NDArray[np.float64
         name: (tuple(doc_id for _, doc_id, _ in rows), np.array([score for *_, score in rows]))
         for name, rows in ((name, sorted(rows)) for name, rows in found.items())
     }
+
+
+def signals(one: Observation) -> dict[tuple[str, str], float]:
+    """Return check and name of each signal to its value.
+
+    Of each source: the score of its best hit, the mean of the first ten, and how many hits there
+    are. Of several: how many of the first ten they share. Of the answer: the fused
+    places of its documents and of the first, and how far its order is that of the scores.
+    """
+    found: dict[tuple[str, str], float] = {}
+    first, ranks = SIGNALS
+    for name, (_, scores) in one.sources.items():
+        found[first, f"hits of {name}"] = len(scores)
+        if len(scores):
+            found[first, f"best score of {name}"] = float(scores[0])
+            found[first, f"mean of ten scores of {name}"] = float(scores[:_TEN].mean())
+    tops = [set(ids[:_TEN]) for ids, _ in one.sources.values()]
+    shared = [len(a & b) / max(1, min(len(a), len(b))) for a, b in combinations(tops, 2)]
+    if shared:
+        found[first, "agreement of the sources"] = sum(shared) / len(shared)
+    place, score = one.answer_place, one.answer_score
+    if len(place):
+        found[ranks, "place of the first"] = float(np.log2(place[0]))
+        found[ranks, "places of all"] = float(np.log2(place).mean())
+    known = np.isfinite(score)
+    if known.sum() > 2 and np.ptp(score[known]) > 0:  # noqa: PLR2004 - two ranks always agree or not
+        falling = np.argsort(-score[known], kind="stable")
+        many = len(falling)
+        apart = int(((falling - np.arange(many)) ** 2).sum())
+        found[ranks, "order by score"] = 1 - 6 * apart / (many * (many**2 - 1))  # Spearman's rho
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,1 +1,1 @@
-"""Measures by ir-measures."""
+"""Measures by ir-measures, and the statistics of their differences."""

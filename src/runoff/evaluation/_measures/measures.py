@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 
+from runoff._labels.relevance import View
+from runoff._labels.remarks import check_found, check_judged, check_queries, foreign
 from runoff._util.arguments import check_list
 from runoff._util.display import html_by, pretty
 from runoff._util.messages import visible
 from runoff.errors import InvalidArgument
-from runoff.evaluation._labels.relevance import View
 from runoff.evaluation._measures.names import (
     counting_from,
     cutoff_in,
@@ -24,7 +25,6 @@ from runoff.evaluation._measures.names import (
     parsed_measure,
 )
 from runoff.evaluation._measures.providers import PlainEvaluator, Value
-from runoff.evaluation._remarks import check_found, check_judged, check_queries, foreign
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from runoff._labels.headers import BESIDE
 from runoff._util.messages import visible
 from runoff._util.stored import path_of
 from runoff._util.text import given_id, snippet
 from runoff._util.whole import write_table
-from runoff.evaluation._labels.headers import BESIDE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

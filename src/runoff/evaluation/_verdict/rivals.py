@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from runoff._labels.remarks import check_judged, check_recorded, degraded
+from runoff._recording.runs import BEST, RERANKED, by_stage
 from runoff.errors import InvalidArgument
 from runoff.evaluation._grid import Answers, default_grid, grid_settings, own_setting
+from runoff.evaluation._measures.choice import argmax
 from runoff.evaluation._measures.measures import MEASURES, Evaluator
-from runoff.evaluation._remarks import check_judged, check_recorded, degraded
-from runoff.evaluation._replay.runs import BEST, RERANKED, by_stage
-from runoff.evaluation._statistics.choice import argmax
 from runoff.evaluation._trials import Costs
 from runoff.evaluation._verdict.result import Rival
 from runoff.evaluation._verdict.verdict import Rules, decide, verdict
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from runoff._recording.recording import Recording
+    from runoff._recording.setup import Setup
     from runoff.evaluation._grid import Setting
     from runoff.evaluation._measures.measures import Judged, Measured, Run
-    from runoff.evaluation._recording.recording import Recording
-    from runoff.evaluation._recording.setup import Setup
     from runoff.evaluation._verdict.result import Decision, Verdict
 
 _FOLDS = 5

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from runoff._labels.caveats import caveats_of, doubted
+from runoff._labels.remarks import check_found
 from runoff._util.arguments import between, check_seed, count, is_share
 from runoff.errors import InvalidArgument
-from runoff.evaluation._labels.caveats import caveats_of, doubted
+from runoff.evaluation._measures.differences import compare_means, span_of
 from runoff.evaluation._measures.measures import Measured
-from runoff.evaluation._remarks import check_found
-from runoff.evaluation._statistics.differences import compare_means, span_of
-from runoff.evaluation._statistics.power import detectable, more_queries
+from runoff.evaluation._measures.power import detectable, more_queries
 from runoff.evaluation._verdict.bounds import in_doubt
 from runoff.evaluation._verdict.pairing import paired, questions
 from runoff.evaluation._verdict.result import Change, Comparison, Verdict

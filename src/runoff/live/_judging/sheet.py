@@ -6,13 +6,13 @@ import csv
 import io
 from typing import TYPE_CHECKING, NamedTuple
 
+from runoff._labels.grades import Grades
+from runoff._labels.headers import RETURNED
+from runoff._labels.sheet import cell_name, no_formula
+from runoff._labels.tables import read_csv
 from runoff._util.stored import read_stored
 from runoff._util.whole import write_whole
 from runoff.errors import InvalidArgument, MalformedData
-from runoff.evaluation._labels.grades import Grades
-from runoff.evaluation._labels.headers import RETURNED
-from runoff.evaluation._labels.sheet import cell_name, no_formula
-from runoff.evaluation._labels.tables import read_csv
 from runoff.live._judging.differences import GRADES
 
 if TYPE_CHECKING:

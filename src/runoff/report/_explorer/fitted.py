@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from runoff.evaluation._recording.query import Content, FateCode, Stored
-from runoff.evaluation._recording.recording import Recording
-from runoff.evaluation._recording.setup import fusion_from_json
-from runoff.evaluation._replay.replay import plan_replay, traversals
+from runoff._recording.query import Content, FateCode, Stored
+from runoff._recording.recording import Recording
+from runoff._recording.replay import plan_replay, traversals
+from runoff._recording.setup import fusion_from_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from runoff.evaluation._recording.query import RecordedQuery
+    from runoff._recording.query import RecordedQuery
 
 REMEDY = "record(...) without a window scores all candidates"
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 from threading import Lock
 from typing import TYPE_CHECKING, TypeVar
 
-from runoff.evaluation._collection import Collection
-from runoff.evaluation._labels.relevance import View
+from runoff._labels.collection import Collection
+from runoff._labels.relevance import View
 from runoff.evaluation._measures.measures import Evaluator
 
 if TYPE_CHECKING:

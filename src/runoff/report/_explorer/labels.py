@@ -10,9 +10,9 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
+from runoff._labels.sheet import no_formula
 from runoff._util.stored import read_stored
 from runoff.errors import InvalidArgument, MalformedData
-from runoff.evaluation._labels.sheet import no_formula
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

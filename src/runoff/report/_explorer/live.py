@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from runoff._recording.capture import stages_of
+from runoff._recording.record import setup_of
 from runoff._util.text import text_key
 from runoff.errors import InvalidArgument
-from runoff.evaluation._recording.capture import stages_of
-from runoff.evaluation._recording.record import setup_of
 from runoff.evaluation._verdict.slices import by_script
 from runoff.filters import And, Eq, In
 from runoff.fusion._convex import Convex
@@ -28,7 +28,7 @@ from runoff.scores import Threshold
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from runoff.evaluation._recording.setup import Setup
+    from runoff._recording.setup import Setup
     from runoff.filters import Filter
     from runoff.pipeline import TwoStage
     from runoff.pipeline._systems import System

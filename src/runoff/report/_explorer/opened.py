@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from runoff._labels.collection import Collection
 from runoff._util.stored import path_of
 from runoff.errors import InvalidArgument
-from runoff.evaluation._collection import Collection
 from runoff.report._explorer.compared import Compared
 from runoff.report._explorer.explorer import Explorer
 from runoff.report._explorer.judged import Judgments
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from os import PathLike
 
-    from runoff.evaluation._recording.recording import Recording
+    from runoff._recording.recording import Recording
     from runoff.live._observations import Observations
     from runoff.pipeline._systems import System
     from runoff.types import Document

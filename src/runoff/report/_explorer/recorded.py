@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from runoff._labels.remarks import degraded
+from runoff._recording.response import as_response
 from runoff.errors import InvalidArgument
 from runoff.evaluation._ledger import ENTRIES, Gains
 from runoff.evaluation._losses import losses, query_ledger
-from runoff.evaluation._remarks import degraded
-from runoff.evaluation._replay.response import as_response
 from runoff.evaluation._verdict.slices import by_length, by_script
 from runoff.report._explorer.fitted import fitted
 from runoff.report._explorer.items import CUT, SHOWN, answer_of, document_of
@@ -23,8 +23,8 @@ from runoff.report._explorer.table import Table, known
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from runoff.evaluation._collection import Collection
-    from runoff.evaluation._recording.recording import Recording
+    from runoff._labels.collection import Collection
+    from runoff._recording.recording import Recording
     from runoff.report._explorer.labels import Labels
     from runoff.report._explorer.params import Params
     from runoff.report._explorer.settings import Settings

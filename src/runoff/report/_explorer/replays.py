@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from runoff._recording.first_stage import Prepared
+from runoff._recording.query import Stored
+from runoff._recording.recording import Recording
+from runoff._recording.replay import plan_replay
+from runoff._recording.runs import FUSED, RERANKED
+from runoff._recording.traverse import traverse
 from runoff.errors import InvalidArgument
 from runoff.evaluation._grid import Answers
-from runoff.evaluation._recording.query import Stored
-from runoff.evaluation._recording.recording import Recording
-from runoff.evaluation._replay.first_stage import Prepared
-from runoff.evaluation._replay.replay import plan_replay
-from runoff.evaluation._replay.runs import FUSED, RERANKED
-from runoff.evaluation._replay.traverse import traverse
-from runoff.evaluation._statistics.differences import compare_means, span_of
+from runoff.evaluation._measures.differences import compare_means, span_of
 from runoff.evaluation._trials import Costs
 from runoff.evaluation._verdict.rivals import against, contest
 from runoff.evaluation._verdict.verdict import verdict
@@ -40,11 +40,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from runoff._recording.query import RecordedQuery
+    from runoff._recording.replay import Plan, Runs
+    from runoff._recording.traverse import Traversal
     from runoff.evaluation._grid import Setting
     from runoff.evaluation._measures.measures import Measured
-    from runoff.evaluation._recording.query import RecordedQuery
-    from runoff.evaluation._replay.replay import Plan, Runs
-    from runoff.evaluation._replay.traverse import Traversal
     from runoff.evaluation._verdict.rivals import Contest
     from runoff.report._explorer.judged import Judgments
     from runoff.report._explorer.settings import Settings

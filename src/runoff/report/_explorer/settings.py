@@ -16,7 +16,7 @@ from runoff.scores import Threshold
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from runoff.evaluation._recording.setup import Setup
+    from runoff._recording.setup import Setup
     from runoff.scores import ScoreKind
 
 

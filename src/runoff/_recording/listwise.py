@@ -1,0 +1,40 @@
+"""Whether the order of a reranker that reads several candidates at once may be replayed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from runoff._recording.query import Content, FateCode
+from runoff.errors import InvalidArgument
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from runoff._recording.query import RecordedQuery
+    from runoff._recording.setup import StepSetup
+
+
+def check_other(given: object, steps: Sequence[StepSetup]) -> None:
+    """Refuse a listwise reranker in the place of the recorded one."""
+    if any(step.listwise for step in steps):
+        remedy = "orders several candidates at once: record the system with it, and compare the two"
+        raise InvalidArgument("reranker", given, remedy)
+
+
+def check_read(query: RecordedQuery, name: str, rows: NDArray[np.int64]) -> None:
+    """Refuse rows that are not those that a listwise reranker read, in its order.
+
+    Raises:
+        InvalidArgument: names the reranker and the query.
+    """
+    read = np.flatnonzero((query.content == int(Content.TEXT)) & (query.fate != int(FateCode.TAIL)))
+    if not np.array_equal(rows, read):
+        remedy = (
+            f"orders several candidates at once, and was not recorded reading those that these "
+            f"settings give it (query {query.query_id!r})"
+        )
+        raise InvalidArgument("reranker", name, remedy)

@@ -1,1 +1,0 @@
-"""Every query recorded: made by `record`, kept in memory or as Parquet."""

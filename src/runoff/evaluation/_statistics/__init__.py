@@ -1,1 +1,0 @@
-"""Arithmetic over queries: tests, intervals, power, and choosing among settings."""
