@@ -161,7 +161,7 @@ test-engines: $(ENGINES_VENV)/.engines
 engines-matrix: $(ENGINES_VENV)/.engines
 	$(call pip,$(ENGINES_VENV)) $(call self,chroma)
 	$(ENGINES_VENV)/bin/python benchmarks/run.py engines --json benchmarks/figures.json \
-		--markdown docs/engines.md --markdown docs/benchmarks.md $(ARGS)
+		--markdown docs/engines.md $(ARGS)
 
 $(RAY_VENV)/.ray: pyproject.toml $(wildcard models/pyproject.toml) | $(BIN)/python
 	$(call venv,$(RAY_VENV))
