@@ -45,7 +45,7 @@ def test_grouping_is_under_the_deadline(texts):
     response = grouping(texts, TIMEOUT)
     assert (time.thread_time() - began) < TIMEOUT + OVERRUN_MS / 1000
     (note,) = response.outcome.notes
-    assert f"of {len(texts)} candidates were not compared to find duplicates" in note
+    assert f"of {len(texts)} candidates were not checked for duplicates" in note
     assert response.outcome.complete
 
 

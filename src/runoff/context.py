@@ -1,4 +1,4 @@
-"""What of an answer a language model is given: as much as fits into a budget of tokens.
+"""The part of an answer that is passed to a language model: as much as fits a token budget.
 
 ```python
 packed = pack(pipeline.search("how do cascades work?", top_k=30), budget=2_000)
@@ -39,7 +39,7 @@ _MARK = " […]"
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Piece:
-    """One text for the model: a result's, or that of several which overlap.
+    """One text for the model: one result, or several overlapping ones joined.
 
     Attributes:
         text: the text; of overlapping chunks, joined, with what they share once.
@@ -63,7 +63,7 @@ class Piece:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class LeftOut:
-    """One result that the model is not given.
+    """A result that was left out of what the model reads.
 
     Attributes:
         id: the result's.
@@ -84,7 +84,7 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Packed:
-    """What fits: iterate over its pieces, or take its `text`.
+    """The pieces that fit the budget: iterate over them, or take `text`.
 
     Attributes:
         pieces: in the order in which the model reads them.
@@ -106,7 +106,7 @@ class Packed:
 
     @property
     def text(self) -> str:
-        """The pieces' texts, each after its number in brackets, from 1, by which a model cites."""
+        """The pieces as one text, each after a number in brackets (from 1) to cite it by."""
         return _text(self.pieces)
 
     def __iter__(self) -> Iterator[Piece]:
@@ -120,7 +120,7 @@ class Packed:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Item:
-    """One result as it is read: `document` is what it is a part of, `place` where it begins."""
+    """A result as it was read, with the document it is part of and its place there."""
 
     piece: Piece
     document: Hashable
@@ -142,7 +142,7 @@ def pack(
     order: _Order = "rank",
     cut: bool = False,
 ) -> Packed:
-    """Return what of an answer fits into a budget of tokens, and what was left out and why.
+    """Return the part of an answer that fits a token budget, and what was left out and why.
 
     Results are taken best first, each whole or not at all; one that does not fit is left out, and
     smaller ones after it may still fit. Nothing that is passed in is changed.
@@ -182,7 +182,7 @@ def pack(
         given = {"per_document": per_document, "order": order if order == "document" else None}
         for name, value in given.items():
             if value is not None:
-                remedy = "needs to know which document a result is a part of: pass by="
+                remedy = "must know which document a result is part of: pass by="
                 raise InvalidArgument(name, value, remedy)
     packing = _Packing(limit, counting(count), per_document, order)
     alike = _alike([one.piece.text for one in items], duplicates)
@@ -192,12 +192,12 @@ def pack(
             instead = items[same - 1].piece.ids[0] if same else ""
             one, why = item.piece, reason or "budget"
             packing.left_out.append(LeftOut(one.ids[0], item.rank, why, one.items[0], instead))
-    notes = ["tokens are estimated as a third of the bytes: pass count="] * (count is None)
+    notes = ["token counts are estimated as bytes / 3: pass count= to count them"] * (count is None)
     pieces, unknown = _ordered(packing.pieces, order)
     if unknown:
         notes.append(
-            f"{unknown} documents do not tell where their parts stand (`start_index`, "
-            "`start_char_idx`): these are in order of rank"
+            f"{unknown} documents have parts without a position (`start_index` or "
+            "`start_char_idx`): these parts are in order of rank"
         )
     left_out, tokens = tuple(packing.left_out), packing.tokens
     return Packed(pieces, left_out, tokens, limit, count is None, tuple(notes))
@@ -247,7 +247,7 @@ class _Packing:
         return ("per_document" if full else None), 0
 
     def took(self, item: _Item, *, cut: bool) -> bool:
-        """Add a result if it fits, joined with those that it overlaps; cut it if it may be."""
+        """Add a result if it fits, or can be cut to fit; join it with those that it overlaps."""
         joined, others = item, [*self.pieces]
         while found := next(
             ((one, text) for one in others if (text := _joined(one, joined))), None
@@ -316,7 +316,7 @@ def _read(given: Any, rank: int, by: str | Callable[[Any], Hashable] | None) -> 
 
 
 def _alike(texts: Sequence[str], least: float | None) -> list[set[int]]:
-    """Return for each text the ranks of those that it is a duplicate of."""
+    """Return for each text the ranks of the texts that it duplicates."""
     found: list[set[int]] = [set() for _ in texts]
     if least is None:
         return found

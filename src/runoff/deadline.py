@@ -58,7 +58,7 @@ class Deadline:
         return math.isfinite(self._budget)
 
     def spent(self) -> float:
-        """Return the seconds spent so far, pauses left out."""
+        """Return the seconds spent so far, without pauses."""
         with self._lock:
             now = self._paused_at if self._pauses else self._clock()
             return now - self._start - self._paused_for
@@ -147,7 +147,7 @@ class Branch(Deadline):
         self._left = False
 
     def spent(self) -> float:
-        """Return the seconds that all calls have spent so far, pauses left out."""
+        """Return the seconds that all calls have spent so far, without pauses."""
         return self._whole.spent()
 
     def leave(self) -> None:

@@ -86,7 +86,7 @@ class RunoffError(Exception):
 
 
 class InvalidArgument(RunoffError, ValueError):
-    """An argument has a value it cannot have.
+    """An argument has an invalid value.
 
     Args:
         argument: its name, such as `"depth"`.
@@ -110,7 +110,7 @@ class DuplicateId(InvalidArgument):
 
 
 class FilterNotSupported(InvalidArgument):
-    """A source cannot honour this filter exactly, and never ignores one."""
+    """A source cannot apply this filter exactly, and filters are never ignored."""
 
 
 class MalformedData(RunoffError, ValueError):
@@ -164,7 +164,7 @@ class ModelDamaged(PermanentError):
 
 
 class ExportFailed(PermanentError):
-    """A model cannot be written as ONNX, or its ONNX file gives other scores."""
+    """A model cannot be exported to ONNX, or its ONNX file returns different scores."""
 
 
 class IndexNotFound(PermanentError):
@@ -172,7 +172,7 @@ class IndexNotFound(PermanentError):
 
 
 class IndexDamaged(PermanentError):
-    """An index directory is foreign, incomplete or altered."""
+    """A directory contains something other than an index, or the index is incomplete or altered."""
 
 
 class IndexTooNew(PermanentError):
@@ -192,7 +192,7 @@ class RecordingTooNew(PermanentError):
 
 
 class RecordingMismatch(PermanentError):
-    """A recording was made with another system or other queries; these cannot be added to it."""
+    """A recording cannot be continued: it was made with a different system or different queries."""
 
 
 class EmbeddingError(PermanentError):
@@ -240,13 +240,13 @@ class ServerFailed(TransientError):
 
 
 class BadReply(TransientError):
-    """A reply was short, long, duplicate, out of range or not finite."""
+    """A reply has missing, extra or repeated items, or scores that are not finite."""
 
     reason = "bad_reply"
 
 
 class RequestRejected(TransientError):
-    """A server refuses this data (400, 413, 422), or would: then it is not sent."""
+    """A server rejected this data (400, 413, 422), or would reject it, so it was not sent."""
 
     reason = "request_rejected"
 
@@ -258,7 +258,7 @@ class PoolFull(TransientError):
 
 
 class CircuitOpen(TransientError):
-    """A server that failed recently is not called for a while."""
+    """A server failed recently, so it is not called for a while."""
 
     reason = "circuit_open"
 

@@ -95,7 +95,7 @@ def _read_time(text: str) -> datetime | None:
 
 
 class _Wanted:
-    """The values that `Eq` and `In` keep: by what they mean and, of times, in the other notation.
+    """The values that `Eq` and `In` keep; a time is recognised as a datetime and as ISO 8601 text.
 
     A datetime equals a text that names the same moment, and a text that names a moment equals that
     datetime; two texts are equal only letter by letter.
@@ -130,7 +130,7 @@ class _Wanted:
 
 
 def _read(self: Eq | In | Not, state: Sequence[Any]) -> None:
-    """Read a pickle: check it, and compute again what is compared, which 0.1.0 kept otherwise."""
+    """Read a pickle, check it and recompute what is compared: 0.1.0 stored that differently."""
     for one, value in zip(dataclasses.fields(self)[:2], state, strict=False):
         object.__setattr__(self, one.name, value)
     self.__post_init__()
@@ -220,7 +220,9 @@ class Range:
         given = {name: value for name, value in bounds.items() if value is not None}
         if not given or {"gt", "gte"} <= given.keys() or {"lt", "lte"} <= given.keys():
             raise InvalidArgument(
-                "bounds", given, "give one of gt and gte, one of lt and lte, or one of each"
+                "bounds",
+                given,
+                "needs a lower bound (gt or gte), an upper bound (lt or lte), or one of each",
             )
         made = {name: _bound(name, value) for name, value in given.items()}
         if len({isinstance(one, datetime) for one in made.values()}) > 1:

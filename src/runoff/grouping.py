@@ -72,7 +72,7 @@ class Grouping:
         object.__setattr__(self, "per_group", count("per_group", self.per_group))
 
     def group(self, candidates: Sequence[Candidate]) -> list[Candidate]:
-        """Return the candidates that are kept, in the order given, each with those it stands for.
+        """Return the candidates that are kept, in the order given, each with those it represents.
 
         Raises:
             InvalidArgument: a document's group is not hashable, so groups cannot be compared.
@@ -115,8 +115,8 @@ class Grouping:
             found, unread = alike(texts, self.duplicates, seconds)
             if unread:
                 note = (
-                    f"{unread} of {len(texts)} candidates were not compared to find duplicates: "
-                    "they are too many or too long for the time left"
+                    f"{unread} of {len(texts)} candidates were not checked for duplicates: they "
+                    "are too many or too long for the time left"
                 )
                 notes = (note,)
             same = {left[at]: left[head] for at, head in found.items()}

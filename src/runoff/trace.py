@@ -110,7 +110,7 @@ class Fate:
     __repr__ = fields_repr
 
     def __setstate__(self, state: Sequence[Any]) -> None:
-        """Read a pickle; one of version 0.1.0 has kind and scoring as text with the reason."""
+        """Read a pickle; version 0.1.0 stored fate and scoring as text that includes the reason."""
         values = list(state)
         if len(values) == _FIELDS_OF_0_1_0:
             candidate, kind, rank, scoring, *rest = values

@@ -140,9 +140,9 @@ NAN = math.nan
     ("scores", "said"),
     [
         ((NAN, NAN, NAN), "b gave no scores"),
-        ((3.0, NAN, 1.0), "b gave 1 of 3 hits no score"),
-        ((1.0, 2.0, 3.0), "the scores of b do not fall along its order"),
-        ((3.0, 1.0, 2.0), "the scores of b do not fall along its order"),
+        ((3.0, NAN, 1.0), "b gave no score to 1 of 3 hits"),
+        ((1.0, 2.0, 3.0), "the scores of b contradict the order of its hits"),
+        ((3.0, 1.0, 2.0), "the scores of b contradict the order of its hits"),
     ],
 )
 @pytest.mark.parametrize("normalizer", ["zscore", "minmax", "theoretical"])
@@ -161,7 +161,7 @@ def test_without_comparable_scores_ranks_are_fused(scores, said, normalizer, wei
     assert [(it.doc_id, it.fusion_score) for it in response] == [
         (it.doc_id, it.fusion_score) for it in by_rank
     ]
-    assert response.outcome.notes == (f"fused by rank (RRF) and not by score: {said}",)
+    assert response.outcome.notes == (f"fused by rank (RRF) instead of by score: {said}",)
     assert response.outcome.complete
     assert [it.source for it in response.trace.stages if it.stage == "fusion"] == ["RRF"]
     assert said in response.explain()

@@ -92,7 +92,7 @@ class Convex:
         return min(max(apart / deviations / usual if deviations else 0.0, 0.5), 2.0)
 
     def suited(self, rankings: Mapping[str, Sequence[Hit]]) -> tuple[Convex | RRF, str]:
-        """Return what a pipeline fuses these hits with, and a sentence where it is not this.
+        """Return the fusion to use for these hits, and a sentence that says why if it is another.
 
         It is `RRF` with the same weights if the scores of a source are NaN, or rise anywhere along
         its order. A source without hits does not matter.
@@ -100,7 +100,7 @@ class Convex:
         faults = without_order(rankings)
         if not faults:
             return self, ""
-        return RRF(self.weights), f"fused by rank (RRF) and not by score: {', '.join(faults)}"
+        return RRF(self.weights), f"fused by rank (RRF) instead of by score: {', '.join(faults)}"
 
     def fuse(self, rankings: Mapping[str, Sequence[Hit]]) -> dict[str, float]:
         """Map the key of every hit to its fusion_score, higher is better.
@@ -191,4 +191,4 @@ def normalizer_of(given: object) -> Normalizer:
 
 
 DEFAULT = Convex()
-"""What a pipeline uses that is not told otherwise; see `runoff.fusion._default`."""
+"""The default of a pipeline; see `runoff.fusion._default`."""

@@ -1,4 +1,4 @@
-"""The fusion of everything that is not told to use another one."""
+"""The default fusion."""
 
 from __future__ import annotations
 

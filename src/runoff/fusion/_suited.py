@@ -26,7 +26,7 @@ def suited(fusion: Fusion, rankings: Mapping[str, Sequence[Hit]]) -> tuple[Fusio
 
 
 def falling(scores: Sequence[float]) -> int:
-    """Return how many scores from the first on fall or stay equal; NaN does neither."""
+    """Return how many scores, from the first on, fall or stay equal; NaN ends the count."""
     if all(map(operator.ge, [math.inf, *scores], scores)):
         return len(scores)
     last = math.inf
@@ -48,7 +48,7 @@ def without_order(rankings: Mapping[str, Sequence[Hit]]) -> list[str]:
         if lacking == len(scores):
             found.append(f"{name} gave no scores")
         elif lacking:
-            found.append(f"{name} gave {lacking} of {len(scores)} hits no score")
+            found.append(f"{name} gave no score to {lacking} of {len(scores)} hits")
         else:
-            found.append(f"the scores of {name} do not fall along its order")
+            found.append(f"the scores of {name} contradict the order of its hits")
     return found

@@ -46,7 +46,7 @@ def joined(*filters: Filter | None) -> Filter | None:
 def within(
     rankings: Mapping[str, Sequence[Hit]], wanted: Filter
 ) -> tuple[dict[str, Sequence[Hit]], list[str]]:
-    """Return the hits whose metadata matches a filter, and a note about every source that leaked.
+    """Return the hits that match a filter, and a note about each source that returned others.
 
     Where two sources disagree about the metadata of one document, it is left out of both: one of
     them is out of date. A copy without any metadata says nothing about the other source's copy.

@@ -24,7 +24,7 @@ _REMEDY = 'call sync(), or make the retriever with refresh="auto"'
 
 @dataclass(slots=True)
 class Drift:
-    """How many more documents a store has than BM25: a change shows that one alone was changed.
+    """How many more documents a store has than BM25; if that changes, only one of them was updated.
 
     Attributes:
         more: the difference when both were last known to agree; None for a store that cannot be
@@ -38,7 +38,7 @@ class Drift:
         self.more = None if stored is None else stored - indexed
 
     def has_come(self, stored: int | None, indexed: int, refresh: Refresh) -> bool:
-        """Whether BM25 is to be brought up to date; a warning says so if that is not wanted."""
+        """Whether to update BM25 now; if `refresh` is "manual", log a warning instead."""
         if self.more is None or stored is None or stored - indexed == self.more:
             return False
         if refresh == "manual":
@@ -64,7 +64,7 @@ def drift_between(index: object, store: object) -> Drift:
 
 @dataclass(frozen=True, slots=True)
 class Present:
-    """A source without the documents that the store beside it has lost.
+    """A source without the documents that are no longer in the store beside it.
 
     Attributes:
         source: the source.
@@ -77,13 +77,13 @@ class Present:
     def retrieve(
         self, query: Query, *, depth: int, deadline: Deadline | None = None
     ) -> Sequence[Hit]:
-        """Return the hits of the source that the store has, at most `depth`."""
+        """Return the source's hits that are still in the store, at most `depth`."""
         hits = self.source.retrieve(query, depth=depth, deadline=deadline)
         gone = self.absent([hit.doc_id for hit in hits])
         if not gone:
             return hits
         _logger.warning(
-            "%d documents found by BM25 were left out: the store does not have them any more; %s",
+            "%d documents found by BM25 were left out: they are no longer in the store; %s",
             len(gone), _REMEDY,
         )  # fmt: skip
         return [hit for hit in hits if hit.doc_id not in gone]
@@ -108,7 +108,8 @@ def check_overlap(
     if not sample or len(gone) <= len(sample) // 2:
         return
     _logger.warning(
-        "%d of %d ids in BM25, such as %r, are not in the store: BM25 may hold whole documents and "
-        "the store their chunks, and one answer may hold both; index the same nodes in both",
+        "%d of %d ids in BM25, such as %r, are not in the store: if BM25 holds whole documents "
+        "and the store holds chunks of them, an answer can contain both; index the same nodes in "
+        "both",
         len(gone), len(sample), min(gone),
     )  # fmt: skip

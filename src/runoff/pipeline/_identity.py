@@ -67,7 +67,7 @@ def identify(
 def other_texts(
     notes: Iterable[str], sources: Iterable[str], doc_ids: Sequence[str]
 ) -> dict[int, set[str]]:
-    """Return from the notes of an answer which sources have another text than the one used.
+    """Return the sources whose text is not the one used, as an answer's notes say.
 
     Returns:
         Position in `doc_ids` to the names of those sources, for documents with such a source.

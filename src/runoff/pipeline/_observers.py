@@ -13,7 +13,7 @@ from runoff.types import Response
 _logger = logging.getLogger("runoff")
 
 Observer: TypeAlias = Callable[[Response | Callable[[], Response]], object]
-"""Called with a response, or with what makes it: for parts that make none of their own."""
+"""Called with a response, or with a function that makes it, from parts that make no response."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Told:
 
 
 def joined(before: Observer | None, more: Observer) -> Observer:
-    """Return an observer that tells the one before and one more."""
+    """Return an observer that calls both the current one and another."""
     if before is None:
         return more
     known = before.observers if isinstance(before, Told) else (before,)

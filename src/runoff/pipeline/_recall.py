@@ -136,7 +136,7 @@ class Recall:
             self._answers[name] = self._calls[name].wait()
 
     def _of_caller(self) -> list[str]:
-        """Return the sources that must be called in the thread that searches."""
+        """Return the sources that must be called in the searching thread."""
         return [
             name
             for name, call in self._calls.items()
@@ -144,7 +144,7 @@ class Recall:
         ]
 
     def _submit(self, name: str) -> workers.Job[Answer] | None:
-        """Call a source in a worker thread; with no thread free, that error is its answer."""
+        """Call a source in a worker thread; if no thread is free, its answer is that error."""
         try:
             job = workers.submit(self._calls[name].wait)
         except PoolFull as error:
@@ -200,8 +200,8 @@ class _Call:
         if not (workers.is_worker() and re.search(_BOUND_TO_THREAD, str(error))):
             return error
         remedy = (
-            f"was called in a worker thread, and must be called in another ({error_text(error)}): "
-            'give it an attribute thread = "caller", as Function(..., thread="caller") has'
+            f"cannot be called in a worker thread ({error_text(error)}): set its attribute "
+            'thread to "caller", or wrap it in Function(..., thread="caller")'
         )
         explained = InvalidArgument(f"sources[{self.name!r}]", type(self.source).__name__, remedy)
         explained.__cause__ = error

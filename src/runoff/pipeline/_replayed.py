@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class _Replay:
-    """A reranker that answers what another one answered before.
+    """A reranker that repeats the answer of another one.
 
     Attributes:
         name: the other's name.

@@ -42,7 +42,7 @@ _CHOICES: dict[str, tuple[object, object]] = {
 
 
 def checked(name: str, value: Any) -> Any:  # noqa: ANN401, C901 - one option of any type
-    """Return the value of an option that both adapters take, or say what would be right.
+    """Check the value of an option that both adapters take, and return it.
 
     Raises:
         InvalidArgument: names the option and its value.
@@ -76,7 +76,7 @@ def checked(name: str, value: Any) -> Any:  # noqa: ANN401, C901 - one option of
 def second_stage(
     reranker: object, threshold: Threshold | None = None, blend: Blend = "auto"
 ) -> Reranker | None:
-    """Return the reranker for what a user gave, with their threshold and blend.
+    """Make the reranker from the user's argument, threshold and blend.
 
     Args:
         reranker: anything that `as_reranker` takes.
@@ -96,13 +96,16 @@ def second_stage(
         return made
     if not isinstance(made, Pointwise):
         name, value = next(iter(given.items()))
-        remedy = f"applies to scorers; {type(made).__name__} brings its own order"
+        remedy = (
+            f"applies only to scorers, and {type(made).__name__} orders the candidates itself: "
+            "leave it out"
+        )
         raise InvalidArgument(name, value, remedy)
     return replace(made, **given)
 
 
 def is_skipped(text: object, on_blank: OnBlank) -> bool:
-    """Whether a blank question is answered with an empty list, which a warning then says.
+    """Whether a blank question gets an empty list as its answer; if so, a warning is logged.
 
     An agent's model sometimes calls its retriever with an empty string; an error would end the run.
     """

@@ -23,7 +23,7 @@ _WIDEN = 4
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """Hits that are there already, in the order given: what a reranker was handed.
+    """Hits that were passed to a reranker, in the order given.
 
     Results of a pipeline over these alone share their metadata with what was given: the adapter
     that made the hits returns copies of its framework's own objects.
@@ -96,8 +96,9 @@ class Current:
             wide *= _WIDEN
         if len(kept) < len(hits):
             logger.warning(
-                "%d documents found by BM25 were left out: their metadata in the vector store is "
-                "outside the filter, so BM25's is out of date: update both together",
+                "%d documents found by BM25 were left out: by their metadata in the vector store "
+                "they are outside the filter, so BM25's metadata is out of date; update both "
+                "together",
                 len(hits) - len(kept),
             )
         return kept[:depth]
@@ -143,6 +144,6 @@ def cannot_widen(name: str, retriever: object, depth: int) -> str:
     kind = type(retriever).__name__
     which = kind if name == kind else f"{name!r} ({kind})"
     return (
-        f"the recall of {which} cannot be widened to {depth}: make it return more itself, or the "
-        "second stage has little to choose from"
+        f"the recall of {which} cannot be widened to {depth} documents: configure it to return "
+        "more, or the second stage has few to choose from"
     )

@@ -52,7 +52,7 @@ class Recalled:
 
 
 def collect(answers: Mapping[str, Answer], depth: int, on_error: OnError) -> Recalled:
-    """Return the hits of the sources that answered, and what the answer has to do without.
+    """Return the hits of the sources that answered, and what is missing from the answer.
 
     Raises:
         RecallFailed: no source answered.
@@ -125,7 +125,7 @@ def _check_finite(fusion: Fusion, scores: Mapping[str, float], keys: Iterable[st
         unfit = next(key for key in keys if not math.isfinite(scores[key]))
     except KeyError as missing:
         unfit = missing.args[0]
-    msg = f"{type(fusion).__name__} must give every hit a finite score, and gave {unfit!r} none"
+    msg = f"{type(fusion).__name__} must give every hit a finite score, but gave {unfit!r} none"
     raise BadReply(msg)
 
 
@@ -188,7 +188,7 @@ def split(candidates: Sequence[Candidate], window: int) -> Split:
 
 
 def undo_threshold(reranking: Reranking) -> Reranking:
-    """Return a reranking with what a threshold dropped back at the place its score gives it."""
+    """Return a reranking in which what a threshold dropped is back in its place by score."""
     kept = [one for one in reranking.dropped if one.rerank_score is None]
     back = [
         Ranked(one.candidate, one.rerank_score, one.pair_score, one.truncated, one.passages)

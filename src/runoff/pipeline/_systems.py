@@ -106,7 +106,7 @@ def as_system(given: object, argument: str = "system") -> System:
 
 
 def observed_system(given: _T, observer: Observer) -> _T:
-    """Return a copy that answers as the object does, and tells an observer every answer.
+    """Return a copy that gives the same answers and passes each to an observer.
 
     Raises:
         InvalidArgument: it cannot be observed; the message lists what can.

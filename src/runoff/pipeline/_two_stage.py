@@ -240,7 +240,7 @@ class TwoStage:
 
 
 def searching(pipeline: TwoStage, query: str | Query, **how: Any) -> Asking[Response]:  # noqa: ANN401 - as `search`
-    """Search as a step of another body: `search` where that waits, `asearch` where it awaits."""
+    """Search as a step of other code: `search` where that waits, `asearch` where it awaits."""
     search, asearch = (
         partial(pipeline.search, query, **how),
         partial(pipeline.asearch, query, **how),
