@@ -166,13 +166,13 @@ def copied(saved, tmp_path):
     [
         ("rows", -1, "a document that does not exist"),
         ("rows", 12, "a document that does not exist"),
-        ("counts", 0, "less than once"),
-        ("counts", 7, "lengths are not their terms'"),
-        ("lengths", -5, "lengths are not their terms'"),
-        ("starts", 10**9, "do not fit their postings"),
+        ("counts", 0, "count of a term is below 1"),
+        ("counts", 7, "lengths of the documents differ"),
+        ("lengths", -5, "lengths of the documents differ"),
+        ("starts", 10**9, "do not match their postings"),
         ("scores", float("nan"), "not a finite number"),
         ("scores", 1e30, "scores are of another index"),
-        ("offsets", 10**6, "places do not fit"),
+        ("offsets", 10**6, "positions of the documents do not match"),
     ],
 )
 def test_a_column_out_of_range_is_refused(copied, name, value, what):

@@ -154,7 +154,9 @@ def test_without_a_thread_nothing_is_merged(monkeypatch, caplog):
     index.warmup()
     index.add([("new", "zebra"), ("other", "zebra a")])
     assert len(index.retrieve(Query("zebra"), depth=9)) == 2
-    assert "2 changes of a BM25 index stay unmerged: can't start" in caplog.text
+    assert (
+        "2 changes of a BM25 index were not merged into its main part: can't start" in caplog.text
+    )
     assert answers(index) == answers(BM25([*BASE, ("new", "zebra"), ("other", "zebra a")]))
 
 

@@ -127,7 +127,7 @@ def test_a_blend_lets_nothing_overtake_what_was_late(reason):
     assert [one.key for one in answer.unscored] == ["d3", "d4", "d5"]
     assert answer.reason == reason
     assert "scored 2 of 5 " in answer.detail
-    assert "; 2 more scores, below a candidate without one, are not used" in answer.detail
+    assert "; 2 more scores below a candidate without one were not used" in answer.detail
 
 
 def test_a_single_unused_score_is_counted_in_the_singular():
@@ -135,7 +135,7 @@ def test_a_single_unused_score_is_counted_in_the_singular():
     answer = Pointwise(Scorer([1, NAN, 9], "timeout"), blend=0.75).rerank(
         QUERY, candidates([3, 2, 1])
     )
-    assert "; 1 more score, below a candidate without one, is not used" in answer.detail
+    assert "; 1 more score below a candidate without one was not used" in answer.detail
 
 
 def test_a_blend_leaves_the_fused_order_when_the_first_was_late():

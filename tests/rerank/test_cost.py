@@ -158,7 +158,7 @@ class TestCap:
         vendor = Vendor()
         metered = Metered(vendor, cap=Cap(billed_units=2, on_exceed="raise"))
         with pytest.raises(
-            CapExceeded, match="250 pairs would take 3 search units, and the cap is 2"
+            CapExceeded, match="250 pairs would use 3 search units, but the cap is 2"
         ):
             metered.score(PAIRS)
         with pytest.raises(CapExceeded):

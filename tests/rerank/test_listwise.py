@@ -165,7 +165,7 @@ def test_what_a_ranking_lacks_is_counted():
     """A note says how many documents it left out, and how many it named twice."""
     found = ListwiseLLM(Asked("[3] > [3] > [1]")).rerank(QUERY, numbered(1, 2, 3, 4))
     assert keys(found.ordered) == ["3", "1", "2", "4"]
-    assert any("left out 2 documents" in one for one in found.notes)
+    assert any("left 2 documents out" in one for one in found.notes)
     assert any("ranked 1 documents twice" in one for one in found.notes)
     assert not found.detail
 
@@ -193,7 +193,7 @@ def test_candidates_that_no_prompt_ordered_are_counted():
     llm = in_turn(None, None, "?", "?")
     found = ListwiseLLM(llm).rerank(QUERY, numbered(*range(1, 51)))
     assert keys(found.ordered)[:20] == [str(one) for one in range(1, 21)]
-    assert "20 candidates are in none of them" in found.detail
+    assert "20 candidates were only in the others" in found.detail
 
 
 @pytest.mark.parametrize(
@@ -343,7 +343,7 @@ def test_a_wrong_argument_is_refused(arguments):
 def test_what_needs_scores_is_refused():
     """A margin, a blend, a cache and a meter have nothing to work with."""
     one = ListwiseLLM(by_number)
-    with pytest.raises(InvalidArgument, match=r"margin.*an order alone"):
+    with pytest.raises(InvalidArgument, match=r"margin.*only an order"):
         Step(one, keep=5, margin=1.0)
     for wrap in (Pointwise, Cached, Metered):
         with pytest.raises(InvalidArgument, match=r"must have a method score"):

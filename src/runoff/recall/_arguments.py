@@ -39,7 +39,7 @@ def as_documents(documents: Iterable[Given]) -> Iterator[Document]:
 
 
 def counted_documents(documents: Iterable[Given], progress: Wanted) -> Iterable[Given]:
-    """Return the documents; those that were used are counted if somebody wants to know.
+    """Return the documents; if progress is wanted, report each one that is used.
 
     Raises:
         InvalidArgument: `documents` is not an iterable, or `progress` cannot be one.

@@ -123,7 +123,9 @@ class Function:
         for item in found:
             bare.add(isinstance(item, Document))
             if len(bare) > 1:
-                raise InvalidArgument("function", item, f"{_REMEDY}; all with a score, or none")
+                raise InvalidArgument(
+                    "function", item, f"{_REMEDY}; give a score to all of them or to none"
+                )
             hit = self._hit(item)
             hits.setdefault(hit.doc_id, hit)
             if len(hits) == depth:

@@ -1,4 +1,4 @@
-"""Make a `Reranker` of what a user gives as second stage.
+"""Turns what a user gives as the second stage into a `Reranker`.
 
 Adapters register converters for the rerankers of their framework. So this package imports no
 framework, and every framework's rerankers work in any pipeline.

@@ -67,7 +67,7 @@ class Step:
         ):
             raise InvalidArgument("margin", margin, "must be standard deviations, above 0, or None")
         if margin is not None and isinstance(self._second, ListwiseLLM):
-            remedy = f"needs scores, and {name_of(self._second)} gives an order alone"
+            remedy = f"needs scores, but {name_of(self._second)} returns only an order"
             raise InvalidArgument("margin", margin, remedy)
 
     @property
@@ -121,7 +121,10 @@ class Cascade(Composed):
                 remedy = "only the last stage may have a threshold: the answer has its scores"
                 raise InvalidArgument(f"steps[{place}]", _threshold(step), remedy)
             if step.margin is not None and _threshold(last) is not None:
-                remedy = "could skip the last stage and its threshold: set one or the other"
+                remedy = (
+                    "could skip the last stage, and with it the threshold: set a margin or a "
+                    "threshold, not both"
+                )
                 raise InvalidArgument(f"steps[{place}].margin", step.margin, remedy)
         for name in ("keep", "margin"):
             if (value := getattr(last, name)) is not None:

@@ -127,7 +127,7 @@ class Cap:
                 remedy = "the scorer cannot predict it: cap pairs instead"
                 raise InvalidArgument(f"cap.{name}", limit, remedy)
             if amount > limit:
-                return f"{amount:g} {unit}, and the cap is {limit:g}"
+                return f"{amount:g} {unit}, but the cap is {limit:g}"
         return ""
 
 
@@ -209,7 +209,7 @@ class Metered(Wrapping):
         if self.cap is None or not why:
             return _Plan(len(pairs), predicted, "")
         if self.cap.on_exceed == "raise":
-            raise CapExceeded(f"{self.name}: {len(pairs)} pairs would take {why}")
+            raise CapExceeded(f"{self.name}: {len(pairs)} pairs would use {why}")
         fits, too_many = 0, len(pairs)
         while too_many - fits > 1:
             middle = (fits + too_many) // 2

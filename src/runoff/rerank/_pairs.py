@@ -31,7 +31,7 @@ def checked(pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
 
 
 def check_queries(who: str, queries: Iterable[str]) -> None:
-    """Refuse to score when every query is blank: an order by nothing is no better than none.
+    """Refuse to score when every query is blank: the scores would mean nothing.
 
     Raises:
         RequestRejected: no query has text.

@@ -227,9 +227,9 @@ class Pointwise(Around):
             "cap": "within its cap",
         }
         total, unused = len(scored), int(scored.sum()) - used
-        more = "1 more score, below a candidate without one, is"
+        more = "1 more score below a candidate without one was"
         if unused > 1:
-            more = f"{unused} more scores, below a candidate without one, are"
+            more = f"{unused} more scores below a candidate without one were"
         rest = f"; {more} not used" if unused else ""
         if self.threshold is not None:
             rest += "; the threshold was not applied"

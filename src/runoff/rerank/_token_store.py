@@ -91,7 +91,7 @@ class TokenStore:
         self._held.put(model, entries)
 
     def delete(self, texts: Sequence[str]) -> int:
-        """Delete the vectors of texts, and return of how many there were any.
+        """Delete the vectors of texts, and return how many of the texts had vectors.
 
         A directory is written at once, and contains nothing of them then.
 

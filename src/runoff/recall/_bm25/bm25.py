@@ -394,7 +394,9 @@ class BM25:
                 merger.start()
             except RuntimeError as error:
                 _logger.warning(
-                    "%d changes of a BM25 index stay unmerged: %s", snapshot.changes, error
+                    "%d changes of a BM25 index were not merged into its main part: %s",
+                    snapshot.changes,
+                    error,
                 )
             else:
                 self._merger = merger

@@ -1,4 +1,4 @@
-"""Whether what a file says can be an index: every column in its range, and all of them agreeing.
+"""Checks that a file can be an index: each column is in its range, and all columns agree.
 
 Checksums find accidents. They do not find a file whose checksum was computed again after a change,
 and a row out of range would then return another document without an error. Each check is one pass
@@ -33,7 +33,9 @@ def check_words(ids: object, terms: object) -> None:
         ValueError: says what is wrong.
     """
     for name, words in (("ids", ids), ("terms", terms)):
-        require(isinstance(words, list) and is_text(*words), f"the {name} are not a list of texts")
+        require(
+            isinstance(words, list) and is_text(*words), f"the {name} are not a list of strings"
+        )
     assert isinstance(ids, list)  # noqa: S101 - for mypy: checked above
     assert isinstance(terms, list)  # noqa: S101 - as above
     ascending = all(one < other for one, other in pairwise(ids))
@@ -52,7 +54,7 @@ def check_offsets(offsets: NDArray[np.int64], documents: int, ends: list[int]) -
         and not offsets[:, 0].any()
         and offsets[:, -1].tolist() == ends
         and bool((offsets[:, 1:] >= offsets[:, :-1]).all()),
-        "the documents' places do not fit the files",
+        "the positions of the documents do not match the files",
     )
 
 
@@ -72,7 +74,7 @@ def check_postings(postings: Postings, *, values: bool) -> None:
         and int(starts[0]) == 0
         and int(starts[-1]) == rows.size == counts.size
         and bool((starts[1:] > starts[:-1]).all()),
-        "the terms do not fit their postings",
+        "the terms do not match their postings",
     )
     if not values:
         return
@@ -82,9 +84,12 @@ def check_postings(postings: Postings, *, values: bool) -> None:
     ascending = rows[1:] > rows[:-1]
     ascending[starts[1:-1] - 1] = True  # the next term begins anew
     require(bool(ascending.all()), "the postings of a term are out of order")
-    require(not counts.size or int(counts.min()) > 0, "a term occurs less than once")
+    require(not counts.size or int(counts.min()) > 0, "a count of a term is below 1")
     total = np.bincount(rows, weights=counts, minlength=size)
-    require(bool((total == postings.lengths).all()), "the documents' lengths are not their terms'")
+    require(
+        bool((total == postings.lengths).all()),
+        "the lengths of the documents differ from the sums of their counts",
+    )
 
 
 def check_scores(scoring: EagerScores, formula: Formula, *, values: bool) -> None:
@@ -102,13 +107,13 @@ def check_scores(scoring: EagerScores, formula: Formula, *, values: bool) -> Non
     expected = len(postings.terms) if formula.shifted else 0
     require(
         scores.size == postings.rows.size and base.size == expected,
-        "the scores do not fit the postings",
+        "the scores do not match the postings",
     )
     if not values or not scores.size:
         return
     lowest, highest = scores.min(), scores.max()
     require(bool(np.isfinite(lowest) and np.isfinite(highest)), "a score is not a finite number")
-    require((lowest > 0) == scoring.positive, "the lowest score is not what was recorded")
+    require((lowest > 0) == scoring.positive, "the lowest score differs from the recorded one")
     spread = np.linspace(0, scores.size - 1, min(scores.size, _SAMPLE)).astype(np.int64)
     chosen = np.concatenate([[scores.argmin(), scores.argmax()], spread])
     terms = np.searchsorted(postings.starts, chosen, "right") - 1

@@ -173,7 +173,9 @@ def _snapshot(stored: StoredGeneration, analyzer: Analyzer) -> Snapshot:
         if formula.engine == "bm25s":
             scores, base = (stored.array(f"{name}.bin", np.float32) for name in ("scores", "base"))
             positive = facts.get("positive")
-            require(isinstance(positive, bool), "nothing says whether the scores are positive")
+            require(
+                isinstance(positive, bool), "the index does not say whether its scores are positive"
+            )
             scoring = EagerScores(postings, scores, base, positive=positive is True)
             check_scores(scoring, formula, values=values)
     except ValueError as error:
@@ -199,7 +201,7 @@ def _postings(stored: StoredGeneration, prefix: str, ids: object) -> Postings:
     )
     postings = Postings(terms, starts, rows, counts, lengths)
     same = isinstance(ids, list) and len(ids) == lengths.size == stored.facts.get("documents")
-    require(same, "they are of different numbers of documents")
+    require(same, "they have different numbers of documents")
     check_postings(postings, values=stored.verify)
     return postings
 
@@ -235,7 +237,7 @@ def _same_analyzer(facts: Mapping[str, Any], given: str | Analyze | None, folder
         raise InvalidArgument("analyzer", analyzer.name, remedy)
     if _probe(analyzer) != probe:
         remedy = (
-            "gives other tokens than when the index was saved (another function, or another "
+            "returns different tokens than when the index was saved (a different function or "
             "version of PyStemmer): build and save the index again"
         )
         raise InvalidArgument("analyzer", analyzer.name, remedy)

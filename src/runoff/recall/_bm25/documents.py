@@ -17,7 +17,7 @@ _T = TypeVar("_T")
 
 
 def taken_over(bm25: BM25, documents: Sequence[Document]) -> tuple[int, int]:
-    """Make an index hold these documents alone; return how many were (added, removed).
+    """Make an index hold exactly these documents; return how many were (added, removed).
 
     Documents whose text or metadata has changed are replaced.
     """

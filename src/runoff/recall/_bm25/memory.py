@@ -6,7 +6,7 @@ import sys
 
 
 def give_back() -> None:
-    """Give freed memory back to the system where glibc keeps it: a quarter of a new index."""
+    """Give freed memory back to the system if glibc keeps it: a quarter of a new index."""
     if sys.platform != "linux":
         return
     try:

@@ -53,7 +53,7 @@ class Pending:
 
 
 def new_rows(batch: Segment, get: Callable[[str], Document | None]) -> Iterator[int]:
-    """Yield the rows of the documents that an index does not have.
+    """Yield the rows of the documents that are not in an index.
 
     Raises:
         DuplicateId: an id is known with another text.

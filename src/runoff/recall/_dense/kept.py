@@ -27,7 +27,7 @@ _LONGEST = (2**31 - 1) // 127**2  # dimensions whose int8 products fit int32
 
 
 class Vectors(Protocol):
-    """Rows in a buffer; those before the last one written never change."""
+    """Rows in a buffer; those already written never change."""
 
     @property
     def dimension(self) -> int: ...

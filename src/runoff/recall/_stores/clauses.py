@@ -85,7 +85,7 @@ def folded(
     every: Callable[[Sequence[Any]], Any],
     some: Callable[[Sequence[Any]], Any],
 ) -> Any:  # noqa: ANN401 - the form is the store's
-    """Return what a framework's store is asked of a filter; True keeps everything, False nothing.
+    """Return the part of a filter that a framework's store applies; True keeps all, False nothing.
 
     Negations are left out: stores differ most in what these do with an absent field.
 

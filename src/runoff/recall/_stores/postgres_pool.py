@@ -65,7 +65,9 @@ class Connections:
 
     def __reduce__(self) -> NoReturn:
         """Refuse to be copied: connections cannot be, and a string may contain a password."""
-        raise TypeError("connections to PostgreSQL cannot be pickled: make the source again")
+        raise TypeError(
+            "connections to PostgreSQL cannot be pickled: make a new source in the other process"
+        )
 
     def rows(self, prepared: Sequence[Part], query: Part, seconds: float | None) -> Any:  # noqa: ANN401 - a list, or what is awaited for it
         """Run a query and return its rows.

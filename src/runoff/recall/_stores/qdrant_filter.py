@@ -99,7 +99,7 @@ def qdrant_filter(
 
 
 def _may_lack(value: Scalar, indexes: Indexes) -> bool:
-    """Whether an index of integers may lack a value where a list has others that it has."""
+    """Whether an index of integers may lack a value of a list while having others of that list."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     return value != int(value) or not indexes.has_whole_floats

@@ -147,7 +147,7 @@ class Cached(Wrapping):
         flight.land(have, gave_up=gave_up)
 
     def _aside(self, call: Callable[[], _T], limit: Deadline) -> Asking[_T]:
-        """Make a call that may wait for a disk: an event loop has it made in a worker thread.
+        """Make a call that may wait for a disk: on an event loop, in a worker thread.
 
         Raises:
             PoolFull: every worker thread is busy.

@@ -92,7 +92,10 @@ class ListwiseLLM:
         if self.at_once < 2:  # noqa: PLR2004 - one document has no order
             raise InvalidArgument("at_once", self.at_once, "must be 2 or more")
         if self.step >= self.at_once:
-            remedy = f"must be below at_once ({self.at_once}): the best are asked about again"
+            remedy = (
+                f"must be below at_once ({self.at_once}): the best of one prompt are repeated in "
+                "the next"
+            )
             raise InvalidArgument("step", self.step, remedy)
         places = ("{query}", "{documents}")
         text = prompt_of(self.prompt, "runoff.rerank._llm", "rank.txt", places)
@@ -194,8 +197,8 @@ class ListwiseLLM:
         if state.faults:
             said = "; ".join(dict.fromkeys(map(error_text, state.faults)))
             unread = len(candidates) - len(state.read)
-            detail = f"{self.name} gave an order for {state.answered} of {prompts} prompts"
-            detail += f", {unread} candidates are in none of them" * bool(unread)
+            detail = f"{self.name} answered {state.answered} of {prompts} prompts with an order"
+            detail += f", and {unread} candidates were only in the others" * bool(unread)
             detail += f" ({said})"
         lost = bool(state.faults) and not state.read
         notes = [] if lost else [order_only(self.name), *state.notes(self.name)]
@@ -243,7 +246,10 @@ class _State:
     def notes(self, name: str) -> list[str]:
         """Return what replies lack that does not make the answer degraded."""
         missing, repeated = self.counted["missing"], self.counted["repeated"]
-        behind = f"{name} left out {missing} documents of its rankings: they follow in their order"
+        behind = (
+            f"{name} left {missing} documents out of its rankings: they follow in their previous "
+            "order"
+        )
         again = f"{name} ranked {repeated} documents twice: the better place counts"
         return [behind] * bool(missing) + [again] * bool(repeated)
 

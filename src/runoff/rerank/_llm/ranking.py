@@ -64,7 +64,7 @@ def permutation(reply: object, many: int) -> Permutation:
     if not found:
         raise BadReply("the reply has no ranking such as [3] > [1] > [2]")
     if wrong := [one for one in found if not 1 <= one <= many]:
-        raise BadReply(f"the reply ranks document {wrong[0]}, and there are {many}")
+        raise BadReply(f"the reply ranks document {wrong[0]} of only {many}")
     named = dict.fromkeys(one - 1 for one in found)
     left = [place for place in range(many) if place not in named]
     return Permutation([*named, *left], len(left), len(found) - len(named))

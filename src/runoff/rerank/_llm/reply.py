@@ -1,4 +1,4 @@
-"""What a language model replied: its text, without what it thought before.
+"""What a language model replied: its text, without the thinking before it.
 
 Chat models reply in many shapes: a text, a list of blocks of which some are thoughts, thoughts in
 `<think>` before the answer, a fence of code around it.

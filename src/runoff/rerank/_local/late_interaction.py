@@ -155,7 +155,7 @@ class LateInteraction(LocalScorer[late.Ready]):
         return Encoding(self._load().encoder, self._store)
 
     def matches(self, query: str, document: str) -> tuple[Match, ...]:
-        """Return which word of a query met which word of a document, what counts most first.
+        """Return the word of a document that each query word matched, largest share first.
 
         Raises:
             InvalidArgument: a text is not a string.

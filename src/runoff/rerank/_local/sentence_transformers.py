@@ -215,7 +215,7 @@ def _check_architecture(directory: ModelDirectory) -> None:
 
 
 def _check_question(directory: ModelDirectory, loaded: LoadedModel) -> None:
-    """Refuse a causal language model that nothing asks whether the document is relevant.
+    """Refuse a causal language model that is not asked whether the document is relevant.
 
     Without a chat template it reads the query and then the document, and continues the document:
     its log-odds of "yes" are then about nothing, unless it was saved as a cross-encoder, with the

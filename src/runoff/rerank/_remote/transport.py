@@ -110,7 +110,7 @@ class _Bounded(httpx.AsyncByteStream):
 async def _bound(response: httpx.Response) -> None:
     """Bound the size of a reply before it is read; a compressed one could have any size."""
     if response.headers.get("content-encoding", "identity").lower() != "identity":
-        raise BadReply("the reply is compressed, which was not asked for")
+        raise BadReply("the reply is compressed, but the request did not allow that")
     limit = response.request.extensions.get(_LIMIT, _REPLY_BYTES)
     response.stream = _Bounded(response.stream, limit)
 
