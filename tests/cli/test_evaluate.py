@@ -180,7 +180,7 @@ def test_advice_on_one_page_and_as_a_report(folder, tmp_path):
     [
         (".", ("--save", "saved"), "For 0.0% of the queries one of the first three"),
         ("asked.jsonl", (), "For 0.0% of the queries one of the first three"),
-        ("asked.jsonl", ("--save", "saved"), "can be found only with texts"),
+        ("asked.jsonl", ("--save", "saved"), "needs texts and questions"),
     ],
 )
 def test_advice_knows_phantom_hits_where_texts_are_at_hand(

@@ -107,7 +107,7 @@ def test_agreement_with_the_first_stage():
     assert against["flips"].figure == 1
     # the ten results are the last ten of 40, that is of the last quarter
     assert against["promoted"].figure == 1
-    assert "250 results were promoted, from fused place 36 in the median" in (
+    assert "250 results were promoted, the median one from fused rank 36" in (
         against["promoted"].sentence
     )
 
@@ -324,7 +324,7 @@ def test_drift_is_the_same_in_a_recording_and_live():
 def test_repeats_need_a_reference_and_its_questions():
     """Repeats without a reference, or of other questions, are refused."""
     answers = asked(range(8))
-    with pytest.raises(InvalidArgument, match="need a `reference`"):
+    with pytest.raises(InvalidArgument, match="only with a `reference`"):
         health(answers, repeats=[answers])
     with pytest.raises(InvalidArgument, match="questions of `reference`"):
         health(answers, reference=answers, repeats=[asked(range(20, 28))])

@@ -193,7 +193,9 @@ def test_judges_who_disagree(tmp_path):
         assert judged(mean) == {one: {"d1": 1, "d2": 0}, two: {"d3": 1, "d4": 1}}
     with pytest.raises(InvalidArgument, match="judges='vote'"):
         csv(tmp_path / "j.csv", long, judges="vote")
-    with pytest.raises(MalformedData, match=r"line 3.*'Ann' gave document 'd1' the grade 1 before"):
+    with pytest.raises(
+        MalformedData, match=r"line 3.*'Ann' already gave document 'd1' the grade 1"
+    ):
         csv(tmp_path / "j.csv", "query,doc_id,judge,grade\none,d1,Ann,1\none,d1,Ann,0\n")
 
 
@@ -299,8 +301,8 @@ def test_what_is_no_excel_file(tmp_path, book):
     path = book(tmp_path / "good.xlsx", a=ROWS)
     whole = path.read_bytes()
     for content, message in (
-        (b"", "is no .xlsx file"),
-        (b"query,doc_id\n", "is no .xlsx file"),
+        (b"", "is not an .xlsx file"),
+        (b"query,doc_id\n", "is not an .xlsx file"),
         (b"\xd0\xcf\x11\xe0" + b"\0" * 600, "an .xls or encrypted file"),
         (whole[: len(whole) // 2], "damaged"),
     ):
@@ -329,7 +331,7 @@ def test_clicks_are_no_judgments(tmp_path, header):
     """Every row would be a relevant document, clicked or not."""
     row = ",".join(["how?", "d1", *["1"] * (header.count(",") - 1)])
     (tmp_path / "log.csv").write_text(f"{header}\n{row}\n")
-    with pytest.raises(MalformedData, match=r"are no judgments.*--clicks"):
+    with pytest.raises(MalformedData, match=r"are not judgments.*--clicks"):
         Collection.from_csv(tmp_path / "log.csv")
     (tmp_path / "graded.csv").write_text(f"{header},grade\n{row},2\n")
     graded = Collection.from_csv(tmp_path / "graded.csv")

@@ -125,7 +125,7 @@ class Gathered:
         value, judged = _grade(where, grade), self.qrels.setdefault(query, {})
         if doc in judged:
             self.repeated += 1
-        remedy = ": keep one of them; in a table, a column `judge` tells several people apart"
+        remedy = ": keep one of them; if several people judged, add a column `judge` to the table"
         self._once(where, (query, doc), judged.get(doc), value, f"the grade of {doc!r}", remedy)
         judged[doc] = value
 
@@ -134,7 +134,9 @@ class Gathered:
         if value is None or value == "":
             return
         given = self.labels.setdefault(query_id, {})
-        remedy = ": a label is the query's, so leave out a column that is not"
+        remedy = (
+            ": a query has one value of a label, so leave out columns that differ within a query"
+        )
         what = f"the label {name!r}"
         self._once(where, (query_id, "", name), given.get(name), str(value), what, remedy)
         given[name] = str(value)
@@ -165,7 +167,7 @@ def _id(where: str, what: str, value: object) -> str:
 def _grade(where: str, value: object) -> int:
     grade = whole_grade(value)
     if grade is None:
-        remedy = f"the grade must be a whole number, at most {MOST:,} either way"
+        remedy = f"the grade must be a whole number from -{MOST:,} to {MOST:,}"
         raise MalformedData(where, value, remedy)
     return grade
 
@@ -344,8 +346,6 @@ def _checked_grades(query_id: str, judged: Mapping[str, int]) -> dict[str, int]:
             raise InvalidArgument("qrels", grade, remedy) from None
         # trec_eval counts every grade up to the highest, and overflows at some point
         if abs(found[doc_id]) > MOST:
-            remedy = (
-                f"must be at most {MOST:,} either way (query {query_id!r}, document {doc_id!r})"
-            )
+            remedy = f"must be from -{MOST:,} to {MOST:,} (query {query_id!r}, document {doc_id!r})"
             raise InvalidArgument("qrels", grade, remedy)
     return found

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MOST = 1_000_000
-"""The largest grade either way: trec_eval counts every grade up to the highest."""
+"""The largest size of a grade: trec_eval counts every grade up to the highest."""
 
 # spreadsheets and pandas write 1.0 in a column of whole numbers with gaps
 _WHOLE = re.compile(r"\s*([+-]?\d{1,9})(?:\.0*)?\s*")
@@ -83,7 +83,7 @@ class Grades:
         return value.casefold() in _NONE and _folded(value) not in self._words
 
     def known(self, value: object) -> int | None:
-        """Return the grade that a cell says; None if it says none."""
+        """Return the grade in a cell; None if there is none."""
         number = _number(value)
         if number is not None:
             return self._numbers.get(number, number)
@@ -98,11 +98,9 @@ class Grades:
         """
         grade = self.known(value)
         if grade is None:
-            remedy = f"the grade must be a whole number, at most {MOST:,} either way"
+            remedy = f"the grade must be a whole number from -{MOST:,} to {MOST:,}"
             if isinstance(value, str) and any(map(str.isalpha, value)):
-                remedy += (
-                    ", or a word such as yes or no; pass grades= for the grades of your own words"
-                )
+                remedy += ", or a word such as yes or no; pass grades= to give other words a grade"
             raise MalformedData(where, value, remedy)
         number = _number(value)
         if number is None:

@@ -139,13 +139,13 @@ def _absent(role: Mapping[str, int], needed: Sequence[str]) -> list[str]:
 
 
 def _check_no_clicks(where: str, names: Sequence[str], folded: Sequence[str]) -> None:
-    """Raise if a table has a column of clicks, which would make a judgment of every row."""
+    """Raise if a table has a column of clicks, which would turn every row into a judgment."""
     for name, plain in zip(names, folded, strict=True):
         if _ROLES.get(plain) == "clicked":
             remedy = (
-                "are no judgments, and there is no column of grades: from_impressions(), or "
-                "--clicks, reads clicks with the positions of what was shown, and from_clicks() "
-                "those without, which prove nothing"
+                "are not judgments, and there is no column of grades: read clicks with positions "
+                "by from_impressions() or --clicks, and clicks without positions, which prove "
+                "nothing, by from_clicks()"
             )
             raise MalformedData(where, name, remedy)
 

@@ -21,7 +21,7 @@ _RELIABLE, _TENTATIVE = 0.8, 0.667  # Krippendorff 2004, page 429
 
 
 class Judges:
-    """Collects what several judges say of the same documents.
+    """Collects the grades that several judges gave the same documents.
 
     Args:
         rule: `"majority"` takes the grade that most judges gave, and the lower of two that as many
@@ -48,7 +48,7 @@ class Judges:
         self._places.setdefault(pair, where)
         given = self._given.setdefault(pair, {})
         if given.setdefault(judge, grade) != grade:
-            remedy = f"{judge!r} gave document {doc_id!r} the grade {given[judge]} before"
+            remedy = f"{judge!r} already gave document {doc_id!r} the grade {given[judge]}"
             raise MalformedData(where, grade, remedy)
 
     def settled(self) -> Iterator[tuple[str, str, str, int]]:

@@ -107,7 +107,7 @@ def _of(query_id: str) -> str:
 def _absent(
     found: Mapping[str, Collection[str]], qrels: Mapping[str, Mapping[str, int]]
 ) -> Iterator[str]:
-    """Yield a sentence if most relevant documents are in no answer, of whichever query.
+    """Yield a sentence if most relevant documents are in no answer to any query.
 
     Args:
         found: query id to the ids of the documents found.

@@ -145,7 +145,8 @@ class _Reader:
         self._sheet.notes = [*self._told(), *self._stars(), *self._judges.notes()]
         if "answer" in role:
             self._sheet.notes.append(
-                "The answers are texts, so no result can be one of them yet: call match_by_text()."
+                "The answers are texts and not ids, so no result matches them yet: call "
+                "match_by_text()."
             )
         return self._sheet
 
@@ -240,8 +241,9 @@ class _Reader:
         for name, marks in self._marks.items():
             if not rated and self._could_be_grades(marks):
                 remedy = (
-                    "could hold grades, and no column is known to: name it 'grade' (of several "
-                    "judges 'grade Ann', 'grade Ben'); if every row is relevant, leave it out"
+                    "may contain grades, but its name does not say so: name it 'grade' (with "
+                    "several judges 'grade Ann', 'grade Ben'); if every row is relevant, leave "
+                    "the column out"
                 )
                 raise MalformedData(f"the header of {self._table.name}", name, remedy)
             first: dict[str, object] = {}
@@ -259,7 +261,7 @@ class _Reader:
         )
 
     def _stars(self) -> list[str]:
-        """Return what is said of grades such as 1 to 5, of which the lowest may mean no."""
+        """Return a note on grades such as 1 to 5, whose lowest may mean not relevant."""
         low, high = min(self._given, default=0), max(self._given, default=0)
         if low < 1 or len(self._given) < 3:  # noqa: PLR2004 - 1 and 2 are both relevant as a rule
             return []
@@ -284,7 +286,7 @@ class _Reader:
                 parts.append(words.format(counts[name]))
         if self._apart:
             names = ", ".join(map(repr, self._apart))
-            parts.append(f"no labels of a query, since they differ within one: {names}")
+            parts.append(f"columns that differ within a query are not labels: {names}")
         return [f"Reading {self._table.name}: {'; '.join(parts)}."] if parts else []
 
 

@@ -116,7 +116,7 @@ def read_xlsx(path: Path, *, sheet: str | None = None, needed: Sequence[str] = J
     with path.open("rb") as file:
         start = file.read(4)
     if start != b"PK\x03\x04":
-        what = _FORMATS.get(start, "no .xlsx file")
+        what = _FORMATS.get(start, "not an .xlsx file")
         remedy = f"is {what}: save it as .xlsx without a password, or as CSV"
         raise MalformedData(path.name, start, remedy)
     try:

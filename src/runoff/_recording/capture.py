@@ -92,10 +92,10 @@ def stages_of(given: object) -> list[Stage]:
 
 
 def _check_unlimited(leaves: Iterable[object], where: str) -> None:
-    """Refuse thresholds of which a recording does not say in which answers they were applied."""
+    """Refuse thresholds if a recording cannot say which answers they were applied to."""
     for one in leaves:
         if (limit := getattr(one, "threshold", None)) is not None:
-            remedy = f"cannot be recorded {where}: take the threshold off"
+            remedy = f"cannot be recorded {where}: remove the threshold"
             raise InvalidArgument("threshold", limit, remedy)
 
 
@@ -112,7 +112,7 @@ def check_unlimited_answer(answer: Reranking, step: StepSetup) -> None:
         return
     if not any(one.reason.startswith(REMOVED_BY) for one in answer.dropped):
         remedy = (
-            "applied a threshold of its own, which a replay cannot apply: take the threshold off, "
+            "applied a threshold of its own, which a replay cannot apply: remove the threshold, "
             "or give the scorer to Pointwise(scorer, threshold=...)"
         )
         raise InvalidArgument("reranker", step.name, remedy)
@@ -195,7 +195,7 @@ class FusionTap:
 
 
 class ScoreAll:
-    """A reranker, for one search, whose stages each score every candidate.
+    """A reranker for one search, in which every stage scores every candidate.
 
     Its reranking is the last stage's, and is incomplete if any stage left a candidate unscored.
 

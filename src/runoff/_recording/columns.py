@@ -1,4 +1,4 @@
-"""Whether the columns of a recording can be one: types, lengths, ranges and references.
+"""Checks the columns of a recording: types, lengths, ranges and references.
 
 A recording is analysed by code that trusts its columns, so what would mislead it is refused here,
 once a shard, with a pass of NumPy or Arrow over each column.

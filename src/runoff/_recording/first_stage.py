@@ -162,7 +162,7 @@ class Prepared:
         return self._near
 
     def check_texts(self, rows: NDArray[np.int64], depth: int) -> None:
-        """Refuse rows of which another text would be read than the one recorded.
+        """Refuse rows for which a different text would be read than the one recorded.
 
         The text of the first source that finds a document is read. With a smaller depth or fewer
         sources that may be another source, and nothing is known of what its text scores.
@@ -183,15 +183,15 @@ class Prepared:
             name = next(found, None)
             if name in self._others.get(row, ()):
                 remedy = (
-                    f"has not read the text that {name!r} holds of {self.query.doc_ids[row]!r} "
-                    f"(query {self.query.query_id!r}), which is read with these settings: give "
-                    "all sources the same text of a document, or record with the depth and the "
-                    "sources in use"
+                    f"was made with a different text of {self.query.doc_ids[row]!r} (query "
+                    f"{self.query.query_id!r}) than that of {name!r}, which these settings use: "
+                    "give all sources the same text of a document, or record with the depth and "
+                    "the sources in use"
                 )
                 raise InvalidArgument("recording", f"depth {depth}", remedy)
 
     def _comparable(self, depth: int) -> bool:
-        """Whether every source gave scores, which fall along its order: as `Convex.suited`."""
+        """Whether every source gave scores that fall along its order; see `Convex.suited`."""
         return all(self._falling[name] >= len(rows[:depth]) for name, rows in self._by_rank.items())
 
     def _reciprocal(

@@ -26,7 +26,7 @@ def check_other(given: object, steps: Sequence[StepSetup]) -> None:
 
 
 def check_read(query: RecordedQuery, name: str, rows: NDArray[np.int64]) -> None:
-    """Refuse rows that are not those that a listwise reranker read, in its order.
+    """Refuse rows other than those that a listwise reranker read, in the same order.
 
     Raises:
         InvalidArgument: names the reranker and the query.
@@ -34,7 +34,7 @@ def check_read(query: RecordedQuery, name: str, rows: NDArray[np.int64]) -> None
     read = np.flatnonzero((query.content == int(Content.TEXT)) & (query.fate != int(FateCode.TAIL)))
     if not np.array_equal(rows, read):
         remedy = (
-            f"orders several candidates at once, and was not recorded reading those that these "
-            f"settings give it (query {query.query_id!r})"
+            "orders several candidates at once, and these settings give it other candidates than "
+            f"were recorded (query {query.query_id!r})"
         )
         raise InvalidArgument("reranker", name, remedy)

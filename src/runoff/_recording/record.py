@@ -153,14 +153,14 @@ def _check_exact(setup: Setup) -> None:
         InvalidArgument: names the argument and its value.
     """
     name = setup.steps[0].name
-    remedy = f"must be {{}}, the system's: the order of {name} holds only for what it reads"
+    remedy = f"must be {{}}, as in the system: {name} orders only the candidates that it reads"
     if setup.recorded_depth != setup.depth:
         raise InvalidArgument("depth", setup.recorded_depth, remedy.format(setup.depth))
     most = min(setup.window, setup.depth * len(setup.sources))
     if setup.recorded_window != most:
         raise InvalidArgument("window", setup.recorded_window, remedy.format(most))
     if setup.group is not None:
-        remedy = f"cannot be recorded: {name} reads other candidates without it"
+        remedy = f"cannot be recorded: without grouping, {name} would read other candidates"
         raise InvalidArgument("group", setup.group, remedy)
 
 

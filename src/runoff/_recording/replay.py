@@ -328,7 +328,10 @@ def _steps(
                 raise InvalidArgument("margin", margin, remedy)
         earlier = [replace(step, margin=margin) for step in earlier]
     if last.threshold is not None and any(step.margin is not None for step in earlier):
-        remedy = "would skip the last stage and with it the threshold: set one or the other"
+        remedy = (
+            "would skip the last stage, and with it the threshold: set a margin or a threshold, "
+            "not both"
+        )
         raise InvalidArgument("margin", margin, remedy)
     return (*earlier, last)
 

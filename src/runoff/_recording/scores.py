@@ -67,7 +67,7 @@ class StageScores:
         if self.limited:
             remedy = (
                 "was recorded with a threshold inside its reranker, which a replay cannot apply: "
-                "take the threshold off and record it again"
+                "remove the threshold and record again"
             )
             raise InvalidArgument("recording", last.name, remedy)
         if last.pointwise:
@@ -89,7 +89,7 @@ def recorded_scores(query: RecordedQuery) -> StageScores:
 
 
 def _removals(query: RecordedQuery) -> dict[str, bool]:
-    """Return `fills`, which a framework's reranker prevents, and `limited`."""
+    """Return the values of `fills` and `limited`, by why candidates were removed."""
     dropped = np.flatnonzero(query.fate == int(FateCode.DROPPED)).tolist() if query.why else []
     why = {query.why[row] for row in dropped}
     return {

@@ -212,7 +212,7 @@ def _run(
 
 @contextmanager
 def _claimed(folder: Path, task: Task, planned: Plan) -> Iterator[None]:
-    """Hold the output's lock; write what it is the output of, or compare it."""
+    """Hold the output's lock; record what the output is made from, or compare it with that."""
     if folder.exists() and not folder.is_dir():
         raise InvalidArgument("output", str(folder), "is a file: name a directory")
     ours = (folder / _MANIFEST).is_file()

@@ -158,7 +158,7 @@ def _refuse(given: Mapping[str, object]) -> None:
     for name, value in given.items():
         if value is not None:
             option = name.replace("_", "-")
-            remedy = f"--{option} needs judgments, and --no-judgments says that there are none"
+            remedy = f"--{option} needs judgments, but --no-judgments says that there are none"
             raise InvalidArgument(name, value, remedy)
 
 

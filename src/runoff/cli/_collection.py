@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 _TABLES = {".csv", ".tsv", ".xlsx", ".xls", ".ods", ".json", ".jsonl", ".ndjson"}
 _DATASET = "ir_datasets:"
 _RELEVANT_ONLY = (
-    ": the judgments list relevant documents only, so every other one counts as not relevant. "
-    "--unjudged 1 doubts that, and lists them"
+    ": the judgments list only relevant documents, so all others count as not relevant. With "
+    "--unjudged 1 they count as unknown, and are listed to be judged"
 )
 
 

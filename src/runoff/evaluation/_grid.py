@@ -223,7 +223,7 @@ def sources_by(
 
 
 class Answers:
-    """Answers of a recorded system under any setting, including those that leave sources out.
+    """Answers of a recorded system with any setting, including those that leave sources out.
 
     Args:
         recording: what `record` returned.

@@ -238,8 +238,8 @@ def _documents(now: Sequence[Observation], then: Sequence[Observation]) -> Findi
     return Finding(
         check, share, odd,
         f"Of the documents that several answers found, {_percent(share)} were not found again, "
-        f"{'more' if odd else 'no more'} than by chance (p {p:.3f}).",
-        "looking for documents that the index lost, or for other questions" if odd else "",
+        f"{'more' if odd else 'no more'} often than by chance (p {p:.3f}).",
+        "looking for documents that the index lost, or for different questions" if odd else "",
     )  # fmt: skip
 
 
@@ -336,7 +336,7 @@ def _answers(pairs: Sequence[tuple[Observation, Sequence[Observation]]]) -> Find
 
 
 def _canaries(pairs: Sequence[tuple[Observation, Sequence[Observation]]]) -> Finding:
-    """Compare how far answers agree with those of repeated runs, and these with each other."""
+    """Compare how far answers agree with repeated runs, and those runs with each other."""
     several = [(one, group) for one, group in pairs if len(group) > 1]
     if len(several) < _FEW:
         why = f"Fewer than {_FEW} questions were asked again."

@@ -76,7 +76,9 @@ def health(
         again = [observations("repeats", one) for one in repeats]
         findings += drifts(found, observations("reference", reference), again)
     elif len(repeats):
-        raise InvalidArgument("repeats", repeats, "need a `reference` that they repeat")
+        raise InvalidArgument(
+            "repeats", repeats, "apply only with a `reference`, whose searches they repeat"
+        )
     order = {True: 0, False: 1, None: 2}
     return Health(len(found), tuple(sorted(findings, key=lambda one: order[one.odd])))
 
@@ -120,7 +122,7 @@ def _kind(found: Sequence[Observation]) -> Finding:
     elif kind is ScoreKind.LOGIT and outside == 0 and low < high:
         figure, what = 1.0, ": they look like probabilities"
         advice = "declaring them probabilities, so that a threshold is on the right scale"
-    span = f"The scores, called {kind}, run from {low:.3g} to {high:.3g}"
+    span = f"The scores, declared as {kind}, range from {low:.3g} to {high:.3g}"
     return _found("kind", figure, figure > 0, f"{span}{what}.", advice)
 
 
@@ -139,7 +141,7 @@ def _constant(found: Sequence[Observation]) -> Finding:
 def _ties(found: Sequence[Observation]) -> Finding:
     several = [one for one in found if len(one.score) > 1 and np.ptp(one.score) > 0]
     if not several:
-        return _nothing("ties", "No query has two scores that differ.")
+        return _nothing("ties", "No query has two different scores.")
     share = float(np.mean([_tied(one.score) for one in several]))
     return _found(
         "ties", share, share > _TIES,
@@ -170,7 +172,7 @@ def _saturated(found: Sequence[Observation]) -> Finding:
 def _truncated(found: Sequence[Observation]) -> Finding:
     cut = np.concatenate([one.truncated for one in found])
     if not len(cut):
-        return _nothing("truncation", "Nothing was scored.")
+        return _nothing("truncation", "No text was scored.")
     share = float(cut.mean())
     return _found(
         "truncation", share, share > _CUT,
@@ -182,7 +184,7 @@ def _truncated(found: Sequence[Observation]) -> Finding:
 def _correlated(found: Sequence[Observation]) -> Finding:
     several = [one for one in found if len(one.score) > 2 and np.ptp(one.score) > 0]  # noqa: PLR2004 - two ranks always agree or not
     if not several:
-        return _nothing("agreement", "No query has three scores that differ.")
+        return _nothing("agreement", "No query has three different scores.")
     mean = float(np.mean([_spearman(-one.place, one.score) for one in several]))
     advice = (
         "removing the second stage, or lowering the weight of fusion in its blend"
@@ -236,8 +238,8 @@ def _promoted(found: Sequence[Observation]) -> Finding:
     median = float(np.median([place for place, _ in places]))
     return _found(
         "promoted", low, low > _PROMOTED,
-        f"{len(places)} results were promoted, from fused place {median:.0f} in the median; "
-        f"{_percent(low)} from the last quarter of the candidates read{alone}.",
+        f"{len(places)} results were promoted, the median one from fused rank {median:.0f}; "
+        f"{_percent(low)} came from the last quarter of the candidates read{alone}.",
         "a wider window, if `curve` or `losses` agrees; a random reranker looks the same",
     )  # fmt: skip
 
@@ -245,7 +247,7 @@ def _promoted(found: Sequence[Observation]) -> Finding:
 def _phantoms(found: Sequence[Observation], analyzer: str | Analyze) -> Finding:
     known = [one for one in found if one.query and any(text is not None for _, text in one.top)]
     if not known:
-        why = "Results without a word of the question can be found only with texts and questions"
+        why = "Finding results that share no word with the question needs texts and questions"
         return _nothing("phantoms", f"{why}: record(..., texts=True), or health(..., texts=...).")
     from runoff.recall._analyzers import make_analyzer  # noqa: PLC0415 - it loads a stemmer
 

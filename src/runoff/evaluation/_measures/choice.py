@@ -31,7 +31,7 @@ def best_of(
     rounds: int = 4000,
     seed: int = 0,
 ) -> tuple[float, float]:
-    """Return the p-value of a setting's gain over the first, and how much of the gain is no luck.
+    """Return the p-value of a setting's gain over the first, and the share of it that is not luck.
 
     The largest gain of any setting, in standard errors, is compared with what it is when the signs
     of each query's differences are flipped at random, for all settings at once (Westfall and Young
@@ -70,7 +70,7 @@ def best_of(
 
 
 def _kept(found: float, threshold: float) -> float:
-    """Return the share of a normal value beyond its threshold that is left without the luck."""
+    """Return the share of a value beyond its threshold that remains once luck is taken out."""
     if found <= 0:
         return 1.0
     true = np.linspace(-_FAR, found + _FAR, _STEPS)

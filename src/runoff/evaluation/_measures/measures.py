@@ -343,8 +343,8 @@ def _falling(query_id: str, given: object) -> dict[str, float]:
     if len(scores) < len(order):
         twice = next(doc_id for at, doc_id in enumerate(order) if doc_id in order[:at])
         remedy = (
-            f"is repeated in the results of query {query_id!r}; where chunks stand for documents, "
-            "leave their own ids and use Collection.counting(parent_of=)"
+            f"is repeated in the results of query {query_id!r}; where chunks stand for "
+            "documents, keep the chunks' own ids and use Collection.counting(parent_of=)"
         )
         raise InvalidArgument("run", twice, remedy)
     return scores

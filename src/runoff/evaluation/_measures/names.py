@@ -83,7 +83,7 @@ def _named(ir_measures: Any, text: str) -> Any:  # noqa: ANN401 - it publishes n
 
 
 def counting_from(measure: Any, least: int) -> Any:  # noqa: ANN401 - it publishes no types
-    """Return a measure that counts grades from `least` on, if it does not say so itself."""
+    """Return a measure that counts grades from `least` on, unless its name sets another limit."""
     if least > 1 and "rel" in measure.SUPPORTED_PARAMS and "rel" not in measure.params:
         return measure(rel=least)
     return measure

@@ -1,4 +1,4 @@
-"""Evaluators of ir-measures that compute every measure whatever the ids and the answers are."""
+"""Evaluators of ir-measures that compute every measure for any ids and answers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Value(NamedTuple):
 
 
 class PlainEvaluator:
-    """An evaluator of ir-measures, without four of its failures.
+    """An evaluator of ir-measures that avoids four of its failures.
 
     The C code behind most measures ends the process at an id with a lone surrogate, and takes ids
     that differ after a NUL for one: it receives such ids in hexadecimal digits. The Perl script

@@ -1,4 +1,4 @@
-"""A verdict under the worst and the best judgments of what nobody judged."""
+"""A verdict under the worst and the best possible judgments of unjudged documents."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ COLUMNS = ("query_id", "query", "doc_id", "grade", *BESIDE)
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Unjudged:
-    """What the documents that nobody judged could do to a verdict.
+    """How judgments of the unjudged documents could change a verdict.
 
     Attributes:
         documents: how many (query, document) pairs without a judgment are among the counted

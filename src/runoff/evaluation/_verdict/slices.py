@@ -55,7 +55,7 @@ def _check_texts(queries: object) -> None:
 
 
 def _checked(query_ids: Iterable[str], argument: str, lookup: object) -> list[str]:
-    """Return the query ids as a list; refuse what is none, and a lookup that cannot be called."""
+    """Return the query ids as a list; refuse other types, and a lookup that is not callable."""
     check_list("query_ids", query_ids, "query ids")
     found = list(query_ids)
     for one in found:

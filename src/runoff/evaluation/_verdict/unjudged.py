@@ -55,7 +55,7 @@ class Doubt:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Extent:
-    """How far the unjudged documents could move the difference of every query.
+    """How far judgments of the unjudged documents could change each query's difference.
 
     Attributes:
         plain: the values of both systems with unjudged documents as not relevant, shape
@@ -110,7 +110,7 @@ class Extent:
 
 
 def pooled(qrels: Mapping[str, Mapping[str, int]]) -> bool:
-    """Return whether judges said of documents that they are not relevant.
+    """Return whether any document was judged as not relevant.
 
     Where nearly every judgment is of a relevant document, the judgments are a list of the relevant
     ones, which says nothing about who looked at the others.

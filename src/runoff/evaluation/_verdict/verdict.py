@@ -284,9 +284,7 @@ def _reason(
     if decision != "undecided":
         return f"{found} is proven (p {main.adjusted_p:.4f}){harm}."
     if more is None:
-        return (
-            f"{found}; how many more judged queries would decide cannot be said from these{harm}."
-        )
+        return f"{found}; these queries cannot show how many more would decide{harm}."
     few, many = more
     return f"{found}; {few:,} to {many:,} more judged queries like these would decide{harm}."
 
