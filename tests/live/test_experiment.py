@@ -125,12 +125,12 @@ def test_users_in_their_first_day_are_said_to_wait(tmp_path):
     """Until it is over nobody counts, and the statement says why."""
     experiment = Experiment(system(GOOD[5:]), system(GOOD[:5]), tmp_path / "e", "split", wait=60)
     use(experiment, 10, random.Random(0))
-    assert "10 users count once a day from their first answer is over" in str(
+    assert "10 users will count one day after their first answer" in str(
         experiment.result(now=time.time() + 3600)
     )
     found = experiment.result(now=LATER)
     assert found.queries == 10
-    assert "once a day" not in str(found)
+    assert "one day after" not in str(found)
     assert f"{found.changed:.0%} of them with a result that was liked" in found.sentence
 
 

@@ -61,7 +61,7 @@ async def test_a_split_asks_the_users_own_system(tmp_path):
     for at in range(8):
         found = [one.doc_id for one in await experiment.asearch("tea", user=f"u{at}")]
         assert found == [one.doc_id for one in experiment.search("tea", user=f"u{at}")]
-    with pytest.raises(InvalidArgument, match="a split needs it"):
+    with pytest.raises(InvalidArgument, match="required by design"):
         await experiment.asearch("tea")
 
 

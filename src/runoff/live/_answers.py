@@ -1,4 +1,4 @@
-"""What a user of an experiment is shown, of what the systems replied."""
+"""The part of the systems' replies that a user of an experiment is shown."""
 
 from __future__ import annotations
 

@@ -112,7 +112,7 @@ def shortest(values: ArrayLike, worst: ArrayLike, mean: float, *, level: float) 
 
 
 def _room(worst: ArrayLike, mean: float) -> NDArray[np.float64]:
-    """Return what the worst value is below the mean, and so what bounds the stake."""
+    """Return how far the worst value lies below the mean, which bounds the stake."""
     # where even the worst value is above the mean, the first bet refutes it whatever is staked
     return np.maximum(mean - np.asarray(worst, np.float64), 1e-9)
 
@@ -145,7 +145,7 @@ def interval(
 def _refuted(
     values: NDArray[np.float64], worst: ArrayLike, level: float, within: tuple[float, float]
 ) -> float:
-    """Return the highest mean such that it and all below were refuted at some time."""
+    """Return the highest mean that was refuted at some time together with all lower ones."""
     low, high = within
     if not values.size:
         return low

@@ -36,7 +36,7 @@ logger = logging.getLogger("runoff")
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Experiment:
-    """Two systems before real users; what these click, praise or cite says which is better.
+    """An experiment that compares two systems by what real users click, praise or cite.
 
     ```python
     experiment = Experiment(pipeline, candidate, "experiment/")
@@ -349,7 +349,7 @@ class Experiment:
         try:
             return await workers.run_async(lambda: self._is_bot(user), None, "asking for bots")
         except PoolFull as error:
-            logger.warning("experiment: bot= was not asked: %s", error_text(error))
+            logger.warning("experiment: bot= could not be called: %s", error_text(error))
             return True
 
     def _answer(self, query: Query, user: str, shown: Shown) -> Answer:
@@ -377,7 +377,11 @@ class Experiment:
 def _asked(query: str | Query, user: str, design: Design) -> Query:
     asked = query if isinstance(query, Query) else Query(query)
     if not isinstance(user, str) or (design == "split" and not user):
-        raise InvalidArgument("user", user, "must be a name; a split needs it")
+        raise InvalidArgument(
+            "user",
+            user,
+            'must be a string that identifies the user; it is required by design="split"',
+        )
     return asked
 
 

@@ -1,4 +1,4 @@
-"""What an experiment keeps: which answers were shown, and what users said of them; JSON lines.
+"""What an experiment keeps as JSON lines: the answers shown, and what users did with them.
 
 Every process appends to a file of its own, a line at a time. The last line of a process that was
 killed may be incomplete, and is left out.
@@ -56,7 +56,7 @@ class Shown:
 
 @dataclass(slots=True)
 class Read:
-    """What a directory has.
+    """What a directory contains.
 
     Attributes:
         shown: the answers in the order of time.
@@ -99,7 +99,7 @@ class Events:
             raise InvalidArgument("path", path, f"has a damaged {_ABOUT}: {error}") from error
         salt = held.get("salt") if isinstance(held, dict) else None
         if not is_text(salt) or {one: held.get(one) for one in wanted} != wanted:
-            remedy = f"has another experiment: {_ABOUT} is not of {wanted}"
+            remedy = f"contains another experiment: {_ABOUT} does not say {wanted}"
             raise InvalidArgument("path", path, remedy)
         self._salt = str(salt)
         self._lock = threading.Lock()
@@ -127,7 +127,9 @@ class Events:
             try:
                 if os.write(file, line) != len(line):
                     self._name = 0, ""  # a line after half of one could not be read either
-                    raise OSError(f"{self.path}: an event was written in part: the disk is full")
+                    raise OSError(
+                        f"{self.path}: only a part of an event was written: the disk is full"
+                    )
             finally:
                 os.close(file)
 
@@ -174,7 +176,7 @@ class Events:
 
 
 def _create(file: Path, data: bytes) -> None:
-    """Write a file that is there whole or not at all; one that is there already stays."""
+    """Write a file completely or not at all; an existing file is kept."""
     if file.exists():
         return
     partial = file.with_name(f".{file.name}.{secrets.token_hex(8)}.partial")
@@ -194,7 +196,7 @@ def _create(file: Path, data: bytes) -> None:
 
 
 def _lines_of(stream: IO[bytes]) -> Iterator[bytes]:
-    """Yield lines; of one that is too long to be an event the start alone, which is none."""
+    """Yield lines; of a line too long for an event only the start, which is not valid."""
     while line := stream.readline(_LONGEST):
         yield line
         while len(line) == _LONGEST and not line.endswith(b"\n"):

@@ -1,4 +1,4 @@
-"""What was to be forgotten, for observations that writers still hold."""
+"""What was forgotten on request, for observations that writers still hold."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class Tombstones:
         return json.dumps([*fresh, _Forgotten(kind, key, now)]).encode()
 
     def apply(self, observations: Iterable[Observation]) -> list[Observation]:
-        """Return observations without what was forgotten; those it did not reach as they are."""
+        """Return observations without what was forgotten; others are returned as they are."""
         self.look()
         kept = []
         for given in observations:

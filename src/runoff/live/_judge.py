@@ -157,7 +157,7 @@ def judge(  # noqa: PLR0913 - all but the first two by name
     if page is not None:
         import_name("runoff.report._label.page", "write_label_page")(people, page)
     if reply.capped:
-        notes.append(f"The judge stopped at its cap: the next questions would take {reply.capped}.")
+        notes.append(f"The judge stopped at its cap: the next questions would use {reply.capped}.")
     if reply.failed:
         notes.append(f"{reply.failed} replies of the judge have no grade.")
     grades.put("now", now)
@@ -202,7 +202,7 @@ def _check_own(asked: Judge, model: str, own_model: str, notes: list[str]) -> No
     if own_model == "refuse":
         remedy = (
             f"is of the same family as the reranker {model!r} ({family}), and so shares its "
-            'mistakes: take another judge, or pass own_model="mark"'
+            'mistakes: use another judge, or pass own_model="mark"'
         )
         raise InvalidArgument("by", asked.name, remedy)
     notes.append(

@@ -143,7 +143,7 @@ class Observation:
 
     @property
     def reranked(self) -> tuple[int, ...]:
-        """The candidates, as indices from 0, in the answer's order; the first `top_k` came back."""
+        """The candidates as indices from 0, in the answer's order; it has the first `top_k`."""
         return _by_rank(self.ranks)
 
     @property

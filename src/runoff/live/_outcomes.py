@@ -1,4 +1,4 @@
-"""From answers and feedback to one value for each: who counts, and which system won."""
+"""Turns answers and feedback into values: who counts, and which system won."""
 
 from __future__ import annotations
 
@@ -145,5 +145,5 @@ def split(shown: Sequence[Shown], read: Read, now: float) -> Outcomes:
         success > 0,
         int((success > 0).sum()),
         "users",
-        (f"{waiting} users count once a day from their first answer is over.",) * bool(waiting),
+        (f"{waiting} users will count one day after their first answer.",) * bool(waiting),
     )

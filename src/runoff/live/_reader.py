@@ -57,7 +57,7 @@ class Reader:
 
     @contextmanager
     def intact(self, shard: Shard) -> Iterator[None]:
-        """Name a shard of which the block finds that it holds what no shard can have.
+        """Name the shard in the error if the block finds invalid content in it.
 
         Raises:
             RecordingDamaged: the block found so.
@@ -191,7 +191,7 @@ class Reader:
         raise self._restless()
 
     def _restless(self) -> RecordingDamaged:
-        msg = f"{self.path} has shards that vanish while they are read"
+        msg = f"{self.path}: shards keep being deleted while they are read"
         return RecordingDamaged(msg)
 
 

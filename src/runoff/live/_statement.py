@@ -147,7 +147,8 @@ class Statement:
         if self.more is not None:
             labels = f" with {self.more_labels:,} labels" if self.more_labels else ""
             lines.append(
-                f"Roughly {self.more:,} more {self.unit}{labels} decide, if things go on like this."
+                f"Roughly {self.more:,} more {self.unit}{labels} will decide if they are "
+                "like these."
             )
         lines += [
             f"  {name}: {one.decision}, {one.difference:+.4f} [{one.interval[0]:+.4f}, "
@@ -158,7 +159,7 @@ class Statement:
 
 
 def decided(found: Interval, bound: float) -> Decision:
-    """Return what an interval proves; a proven difference within the bound is none."""
+    """Return what an interval proves; a difference within the bound is no difference."""
     if -bound < found.low and found.high < bound:
         return "no difference"
     if found.low > 0:

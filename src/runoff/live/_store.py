@@ -57,7 +57,7 @@ _LEFT = 3600.0  # seconds after which a half-written file is nobody's
 
 
 def _at_once() -> None:
-    """Do not rest."""
+    """Do not pause."""
 
 
 class Store(Reader):

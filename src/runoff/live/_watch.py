@@ -135,7 +135,7 @@ def _described(target: object) -> str:
 
 
 def _described_part(part: object) -> str:
-    """Describe a part; only by its class while the server that would say more does not answer."""
+    """Describe a part; by its class alone while the server that knows more does not answer."""
     try:
         return describe_part(part)
     except Exception:  # noqa: BLE001 - a service must start while its reranker's server is down

@@ -153,7 +153,7 @@ class Writer:
             given.set()
 
     def _rest(self) -> None:
-        """Let a thread go on that answers a query, unless somebody waits for this one."""
+        """Give way to threads that answer queries, unless somebody waits for this one."""
         if not self._hurried:
             time.sleep(_REST)
 

@@ -94,12 +94,14 @@ def judge_of(by: object, prompt: str | PathLike[str] | None) -> Judge:
         return Judge(_filled(text, model.say), *_named(by, text), text)
     if model is None:
         remedy = (
-            "must be a callable that takes the texts of a question and of a document, a LangChain "
-            "chat model or a LlamaIndex LLM; None leaves all to people"
+            "must be a callable that takes the texts of a question and of a document, a "
+            "LangChain chat model or a LlamaIndex LLM; pass None if only people grade"
         )
         raise InvalidArgument("by", by, remedy)
     if prompt is not None:
-        raise InvalidArgument("prompt", prompt, "is for models: a callable makes its own")
+        raise InvalidArgument(
+            "prompt", prompt, "applies only to models: a callable makes its own prompt"
+        )
     call: Any = by
     return Judge(lambda query, text: (call(query, text), None), *_named(by, ""))
 
@@ -178,7 +180,7 @@ def questions(
 
 
 def _reply(judge: Judge, query: str, text: str) -> tuple[object, int | None]:
-    """Return what the judge said, or the error that may pass."""
+    """Return the judge's reply, or an error that may not occur again."""
     try:
         return judge.ask(query, text)
     except Exception as error:

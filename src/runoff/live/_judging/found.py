@@ -161,13 +161,13 @@ class _Found:
             notes.insert(0, _IDEAL.format(now["cutoff"]))
         if for_people and mode != "judge":
             notes.append(
-                f"{for_people} documents wait for people; the queries from the first of them on do "
-                "not count yet."
+                f"{for_people} documents wait for people; the query of the first one and all "
+                "later queries do not count yet."
             )
         elif for_people and now.get("people"):
             notes.append(
-                f"{for_people} documents wait for people; until one has a grade, the judge is "
-                "taken at its word."
+                f"{for_people} documents wait for people; until one has a grade, the judge's "
+                "grades count unchecked."
             )
         if for_judge:
             notes.append(f"{for_judge} queries wait for the judge: call it again.")

@@ -1,4 +1,4 @@
-"""What answers were made with, and which of them are compared: those of the latest setup."""
+"""The setup that answers were made with; only those of the latest setup are compared."""
 
 from __future__ import annotations
 

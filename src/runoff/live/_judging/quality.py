@@ -22,9 +22,9 @@ _ROUNDS = 2000
 _TOP = 3
 _GROUPS = ("length", "position", "origin")
 _WORDS = {
-    "length": "longer documents than shorter ones",
-    "position": f"the first {_TOP} ranks than those below",
-    "origin": "what the second system moves up than what it moves down",
+    "length": "longer documents over shorter ones",
+    "position": f"the first {_TOP} ranks over those below",
+    "origin": "what the second system moves up over what it moves down",
 }
 
 
