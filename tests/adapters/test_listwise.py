@@ -90,7 +90,7 @@ async def test_an_order_that_lacks_a_prompt_is_degraded(adapter):
 )
 async def test_what_needs_scores_is_refused(adapter, option):
     """With the class that brings its own order."""
-    with pytest.raises(InvalidArgument, match="ListwiseLLM brings its own order"):
+    with pytest.raises(InvalidArgument, match="ListwiseLLM orders the candidates itself"):
         await adapter(ListwiseLLM(by_number), **option)
 
 

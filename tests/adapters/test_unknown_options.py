@@ -180,7 +180,9 @@ def test_a_bound_filter_holds_inside_another_retriever(store):
 
 def test_a_filter_of_the_vector_half_alone_is_refused(store):
     """A hybrid's `search_kwargs` take no filter: BM25 would not honour it."""
-    with pytest.raises(InvalidArgument, match="BM25; pass filters= instead"):
+    with pytest.raises(
+        InvalidArgument, match="only the vector store and not BM25: pass filters= instead"
+    ):
         langchain.HybridRetriever.from_vectorstore(store, search_kwargs={"filter": {"tenant": "a"}})
 
 

@@ -1,4 +1,4 @@
-"""Filters that are bound to a retriever stay, whatever is bound, configured or passed later.
+"""Filters bound to a retriever stay in force, even if others are bound or passed later.
 
 LangChain's own binding lets a later argument replace an earlier one of the same name, which would
 let a caller leave the boundary that the retriever was handed over with. What LangChain wraps around
@@ -36,7 +36,7 @@ def _kept(given: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
 
 
 class Wrappable(Runnable[str, _Documents]):
-    """What LangChain wraps around such a retriever is bindable like the retriever."""
+    """A runnable that can still be bound after LangChain has wrapped it."""
 
     def with_listeners(self, **kwargs: Any) -> Any:  # noqa: ANN401
         """Bind listeners, as every runnable does."""
@@ -83,7 +83,7 @@ class Bound(Wrappable, RunnableBinding[str, _Documents]):
 
 
 class Bindable(Wrappable):
-    """What is bound to such a retriever is a `Bound`."""
+    """A retriever whose `bind` returns a `Bound`."""
 
     def bind(self, **kwargs: Any) -> Runnable[str, _Documents]:  # noqa: ANN401
         """Bind arguments; a filter is added to the retriever's, and those of a call come on top."""

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from runoff.protocols import RecallSource
     from runoff.types import Document
 
-_MAKE = "HybridRetriever.from_vectorstore(store) makes one of a vector store alone"
+_MAKE = "HybridRetriever.from_vectorstore(store) needs only a vector store"
 
 
 class HybridRetriever(StagedRetriever, DocumentIndex):
@@ -125,11 +125,11 @@ class HybridRetriever(StagedRetriever, DocumentIndex):
     def _check_search_kwargs(cls, value: dict[str, Any]) -> dict[str, Any]:
         for name, given in value.items():
             if is_filter_argument(name):
-                remedy = "filters the vector store alone, and not BM25; pass filters= instead"
+                remedy = "filters only the vector store and not BM25: pass filters= instead"
                 if name in PARTS:
                     remedy = (
-                        "chooses a part of the vector store, and BM25 has no parts: pass filters= "
-                        "instead, or make a store of that part alone"
+                        "chooses a part of the vector store, but BM25 has no parts: pass "
+                        "filters= instead, or make a store of that part alone"
                     )
                 raise InvalidArgument(f"search_kwargs[{name!r}]", given, remedy)
         return value

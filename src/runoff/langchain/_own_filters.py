@@ -60,7 +60,7 @@ def check_own_filters(
         name, own = next(leaf for leaf in leaves if leaf[1])
         argument, value = next(iter(own.items()))
         remedy = (
-            "filters this retriever alone, and not those beside it: pass filters= instead, which "
+            "filters only this retriever and not those beside it: pass filters= instead, which "
             "reaches all of them"
         )
         raise InvalidArgument(f"{name}: {argument}", value, remedy)

@@ -1,4 +1,4 @@
-"""What other vector stores of LangChain's are asked for a filter: each has a language of its own.
+"""Filters for LangChain's other vector stores, each in the store's own language.
 
 A store is asked for what it is known to answer without dropping a document that passes; all that it
 returns is checked again. Facts about the stores, each tested in `tests/stores` where it can be run:

@@ -201,8 +201,8 @@ class RetrieverSource:
             wide, before = wide * _WIDEN, len(found)
             if not asking.pushed and before >= _MOST:
                 remedy = (
-                    f"{self.name} does not apply it itself, and it keeps only {len(hits)} of "
-                    f"{before} documents: pass translate_filter=, a function from a filter to the "
+                    f"{self.name} does not apply it itself, and only {len(hits)} of {before} "
+                    "documents pass it: pass translate_filter=, a function from a filter to the "
                     "store's search arguments"
                 )
                 raise FilterNotSupported("filter", query.filters, remedy)
@@ -220,7 +220,7 @@ class RetrieverSource:
         )
 
     def _check_refusal(self, asking: _Asking, error: Exception, query: Query, before: int) -> None:
-        """Raise an error of which the filter cannot be the reason.
+        """Raise an error that the filter cannot have caused.
 
         Stores raise various errors, from `ValueError` to those of their database; what has another
         reason is raised again by the question without a filter.
@@ -228,7 +228,7 @@ class RetrieverSource:
         if asking.pushed and not isinstance(error, RunoffError | OSError):
             return
         if asking.filtered and before and not asking.pushed:
-            remedy = f"it keeps too few of {before} documents, and asking for more fails: "
+            remedy = f"too few of {before} documents pass it, and asking for more fails: "
             raise FilterNotSupported("filter", query.filters, remedy + error_text(error)) from error
         raise error
 

@@ -1,4 +1,4 @@
-"""Copies of LangChain's retrievers that tell an observer their answers."""
+"""Copies of LangChain's retrievers that pass their answers to an observer."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _REMEDY = "must be a retriever: watch the one inside, and build the chain from w
 
 
 def observed(given: Any, observer: Observer) -> Any:  # noqa: ANN401
-    """Return a copy of a retriever that tells an observer its answers.
+    """Return a copy of a retriever that passes its answers to an observer.
 
     Raises:
         InvalidArgument: it is another kind of runnable.
@@ -63,7 +63,7 @@ def observed(given: Any, observer: Observer) -> Any:  # noqa: ANN401
 
 
 class WatchedRetriever(BaseRetriever):
-    """A retriever that answers as another one, whose attributes it has.
+    """A retriever that gives the answers of another one and has its attributes.
 
     Attributes:
         inner: the other one.
@@ -128,7 +128,7 @@ class WatchedRetriever(BaseRetriever):
 
 
 class WatchedCompressor(BaseDocumentCompressor):
-    """A document compressor that answers as another one, whose attributes it has.
+    """A document compressor that gives the answers of another one and has its attributes.
 
     Attributes:
         inner: the other one.

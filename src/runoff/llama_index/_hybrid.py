@@ -51,7 +51,7 @@ _UNREADABLE = (
 )
 _WORDS = "bm25"
 _VECTORS = "index"
-_MAKE = "HybridRetriever.from_defaults(index=index) makes one of an index alone"
+_MAKE = "HybridRetriever.from_defaults(index=index) needs only an index"
 
 
 _OPTIONS = signature(TwoStageRetriever.__init__).parameters.keys() - {

@@ -155,7 +155,7 @@ def _some(forms: Sequence[_Form]) -> _Form:
 
 
 def _never(_: object) -> None:
-    """Join nothing: Redis's store, and others perhaps, drop a condition that they cannot apply."""
+    """Join no conditions: Redis's store, and perhaps others, drop one that they cannot apply."""
 
 
 def _joined(forms: Sequence[_Form], condition: FilterCondition) -> MetadataFilters:

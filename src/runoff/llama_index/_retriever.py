@@ -183,7 +183,7 @@ class TwoStageRetriever(BaseRetriever):
         super().__init__(callback_manager=callback_manager, verbose=verbose)
 
     def __setattr__(self, name: str, value: Any) -> None:  # noqa: ANN401
-        """Set `top_n` or `timeout`, as checked as in the constructor; other options are refused."""
+        """Set `top_n` or `timeout`, checked as in the constructor; other options are refused."""
         made = vars(self)
         if "_pipeline" in made and name in self._options:
             if name not in made:

@@ -19,7 +19,7 @@ _SOURCE = {"ref_doc_id", "source_node"}  # as LlamaIndex calls it
 
 
 def checked(name: str, value: Any) -> Any:  # noqa: ANN401
-    """Return the value of an option, or say what would be right.
+    """Check the value of an option, and return it.
 
     Raises:
         InvalidArgument: names the option and its value.

@@ -144,7 +144,7 @@ class RetrieverSource:
                 push = False  # a store inside refuses it
                 answer = yield from _answer(retriever, bundle)
             if isinstance(answer, Exception) and before >= 0:
-                remedy = f"it keeps too few of {before} nodes, and asking for more fails: "
+                remedy = f"too few of {before} nodes pass it, and asking for more fails: "
                 raise FilterNotSupported("filters", wanted, remedy + error_text(answer)) from answer
             nodes = _found(answer)
             if nodes and not any(one.node.metadata for one in nodes):
@@ -158,8 +158,9 @@ class RetrieverSource:
                 return kept
             before = len(nodes)
         remedy = (
-            f"{type(self.retriever).__name__} does not apply it itself, and it keeps only "
-            f"{len(kept)} of {before} nodes: ask for fewer, or filter by a field with plain words"
+            f"{type(self.retriever).__name__} does not apply it itself, and only {len(kept)} of "
+            f"{before} nodes pass it: ask for fewer, or filter by a field whose values are plain "
+            "words"
         )
         raise FilterNotSupported("filters", wanted, remedy)
 

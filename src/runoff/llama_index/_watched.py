@@ -1,4 +1,4 @@
-"""Copies of LlamaIndex's retrievers and engines that tell an observer their answers."""
+"""Copies of LlamaIndex's retrievers and engines that pass their answers to an observer."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 def observed(given: Any, observer: Observer) -> Any:  # noqa: ANN401
-    """Return a copy of a retriever or of an engine over one that tells an observer its answers.
+    """Copy a retriever, or an engine over one, so that it passes its answers to an observer.
 
     In an engine with a second stage, that is what is observed; else its retriever.
     """
@@ -54,7 +54,7 @@ def observed(given: Any, observer: Observer) -> Any:  # noqa: ANN401
 
 
 class WatchedRetriever(BaseRetriever):
-    """A retriever that answers as another one, whose attributes it has.
+    """A retriever that gives the answers of another one and has its attributes.
 
     Args:
         retriever: the other one.

@@ -172,7 +172,7 @@ def check_own_filters(named: Mapping[str, object], shared: Filter | None) -> Non
         name, own = next(leaf for leaf in held if leaf[1] is not None)
         argument = next(iter(own)) if isinstance(own, dict) else "filters"
         remedy = (
-            "filters this retriever alone, and not those beside it: pass filters= to the two-stage "
+            "filters only this retriever and not those beside it: pass filters= to the two-stage "
             "retriever instead, which reaches all of them"
         )
         raise InvalidArgument(f"{name}: {argument}", own, remedy)

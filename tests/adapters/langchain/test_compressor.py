@@ -307,7 +307,9 @@ def test_threshold_needs_a_scorer():
         def rerank(self, query, candidates, *, deadline=None):
             raise NotImplementedError
 
-    with pytest.raises(InvalidArgument, match="applies to scorers; Listwise brings its own order"):
+    with pytest.raises(
+        InvalidArgument, match="applies only to scorers, and Listwise orders the candidates itself"
+    ):
         RunoffRerank(reranker=Listwise(), threshold=Threshold(0.1, ScoreKind.LOGIT))
 
 

@@ -218,7 +218,9 @@ def test_documents_without_scores_are_fused_by_rank(documents, store):
     assert {one["fusion"] for one in told} == {"RRF"}
     assert {one["sources"]["fixed"]["score"] for one in told if "fixed" in one["sources"]} == {None}
     response = default.pipeline.search(QUESTION)
-    assert response.outcome.notes == ("fused by rank (RRF) and not by score: fixed gave no scores",)
+    assert response.outcome.notes == (
+        "fused by rank (RRF) instead of by score: fixed gave no scores",
+    )
 
 
 def test_documents_without_ids_merge_by_text(documents, store, overlap):

@@ -130,7 +130,7 @@ class TestAnswers:
         assert {provenance(one)["fusion"] for one in found} == {"RRF"}
         assert provenance(found[0])["sources"]["bare"]["score"] is None
         response = default.pipeline.search(QUERY)
-        assert "note: fused by rank (RRF) and not by score: bare gave no scores" in (
+        assert "note: fused by rank (RRF) instead of by score: bare gave no scores" in (
             response.explain()
         )
 
