@@ -288,7 +288,10 @@ def test_a_corrupt_model_is_named(model, fault):
         {"cut": whole[: len(whole) // 2], "text": b"not a graph", "empty": b""}[fault]
     )
     detail = degraded_by(pipeline(reranker=str(model)), ModelDamaged)
-    assert "model_int8.onnx has another checksum: fetch or export the model again" in detail
+    assert (
+        "model_int8.onnx does not have the recorded checksum: fetch or export the model again"
+        in detail
+    )
     (model / "checksums.json").unlink(missing_ok=True)  # nobody knows what it should be
     detail = degraded_by(pipeline(reranker=str(model)), ModelDamaged)
     assert "model_int8.onnx cannot be loaded" in detail

@@ -201,7 +201,7 @@ def test_a_file_that_is_not_as_it_was_made_is_refused(tmp_path, name):
     (tmp_path / "checksums.json").write_text(json.dumps(recorded))
     assert files.digest() == whole
     (tmp_path / "checksums.json").write_text(json.dumps({name: "0" * 64}))
-    with pytest.raises(ModelDamaged, match=f"{name} has another checksum"):
+    with pytest.raises(ModelDamaged, match=f"{name} does not have the recorded checksum"):
         files.digest()
 
 

@@ -195,7 +195,10 @@ class ModelFiles(ModelDirectory):
         for path in self._read():
             found = checksum(path)
             if recorded.get(path.relative_to(self.directory).as_posix(), found) != found:
-                msg = f"{self.name}: {path} has another checksum: fetch or export the model again"
+                msg = (
+                    f"{self.name}: {path} does not have the recorded checksum: fetch or export "
+                    "the model again"
+                )
                 raise ModelDamaged(msg)
             whole.update(found.encode("ascii"))
         return whole.hexdigest()

@@ -221,7 +221,7 @@ def _read(encoding: Encoding, texts: int) -> _Template | None:
 
 
 def _start(text: str, size: int) -> str:
-    """Return the first characters of a text, whole words where there are any."""
+    """Return the first characters of a text, at a word's end where there is one."""
     start = text[:size]
     end = max(start.rfind(" "), start.rfind("\n"))
     return start[:end] if end > size // 2 else start

@@ -159,19 +159,19 @@ def _side(name: str, which: str, stated: object) -> Side:
         "expansion": None,
     }
     fine = isinstance(stated, dict) and stated.keys() <= usual.keys()
-    _require(name, fine, f"may have for {which} only {', '.join(usual)}")
+    _require(name, fine, f"may have only {', '.join(usual)} for {which}")
     one = usual | stated  # type: ignore[operator] # as checked
     skip, length = one["skip"], one["max_length"]
     listed = isinstance(skip, list) and all(is_count(token) for token in skip)
     _require(name, is_text(one["prefix"]), f"must give the prefix of {which} as a string")
     _require(
-        name, isinstance(one["special"], bool), f"must have true or false for {which}, special"
+        name, isinstance(one["special"], bool), f"must have true or false as special for {which}"
     )
     _require(
-        name, listed or skip == _PUNCTUATION, f'must have ids or "punctuation" for {which}, skip'
+        name, listed or skip == _PUNCTUATION, f'must have ids or "punctuation" as skip for {which}'
     )
     fine = length is None or is_count(length, 1, _LONGEST)
-    _require(name, fine, f"must have a number of tokens for {which}, max_length")
+    _require(name, fine, f"must have a number of tokens as max_length for {which}")
     return Side(
         one["prefix"],
         one["special"],
@@ -192,7 +192,12 @@ def _expansion(name: str, which: str, stated: object) -> Expansion | None:
         and is_count(stated["length"], 1, _LONGEST)
         and isinstance(stated["attend"], bool)
     )
-    _require(name, fine, f"must have id, length and attend for expansion, of queries only: {which}")
+    _require(
+        name,
+        fine,
+        "must have id, length and attend for expansion, which only queries have (found for "
+        f"{which})",
+    )
     said: Mapping[str, Any] = stated  # type: ignore[assignment] # as checked
     return Expansion(said["id"], said["length"], said["attend"])
 

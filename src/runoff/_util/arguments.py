@@ -132,7 +132,7 @@ def seconds(argument: str, value: object, *, zero: bool = False) -> None:
 
 
 class SignatureOfInit:
-    """Is `__signature__` of a class whose `__new__` takes anything, as it only chooses a class."""
+    """The `__signature__` of a class whose `__new__` takes anything and only chooses a class."""
 
     def __get__(self, instance: object, owner: type) -> inspect.Signature:
         """Return the signature of the class's `__init__`, without `self`."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def _home(name: str) -> tuple[str, str]:
-    """Return the present path of a module of an earlier version, if any, and what shows it."""
+    """Return the present path of an earlier module, if any, and the public module for its names."""
     from runoff._util.renamed import face, home  # noqa: PLC0415 - only an old path needs it
 
     return home(name), face(name)

@@ -69,7 +69,7 @@ def is_text(*values: object) -> bool:
 
 
 def open_stored(path: Path) -> BufferedReader:
-    """Open a file to read it; a pipe in its place, which might never say anything, is refused.
+    """Open a file to read it; a pipe is refused, since reading it may block forever.
 
     Raises:
         OSError: it cannot be opened, or is not a file.
@@ -78,7 +78,7 @@ def open_stored(path: Path) -> BufferedReader:
 
 
 def open_to_append(path: Path) -> BufferedWriter:
-    """Open a file to add to it or to lock it, and make it where it is not; otherwise as above.
+    """Open a file to append to or to lock, created if missing; a pipe is refused.
 
     Raises:
         OSError: it cannot be opened, or is not a file.

@@ -26,7 +26,10 @@ def counting(count: object) -> Callable[[str], int]:
     encode: Any = getattr(count, "encode", None)
     if encode is not None and hasattr(count, "get_vocab"):
         if getattr(count, "truncation", None) is not None:
-            remedy = "cuts long texts, so it does not count all of their tokens: no_truncation()"
+            remedy = (
+                "cuts long texts, so it does not count all of their tokens: call its "
+                "no_truncation() first"
+            )
             raise InvalidArgument("count", count, remedy)
         call: Callable[[str], Any] = lambda text: encode(text, add_special_tokens=False)  # noqa: E731
     elif callable(count):

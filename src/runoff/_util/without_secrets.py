@@ -1,4 +1,4 @@
-"""`without_secrets`: what errors of anyone's clients say, without keys and passwords."""
+"""`without_secrets`: messages of any client's errors, without keys and passwords."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _KEY = (
 
 
 def without_secrets(text: str) -> str:
-    """Return a text without what is named or written like a secret.
+    """Return a text with everything removed that is named or written like a secret.
 
     URLs lose password, query, and a fragment with values; `password=`, `api_key:` and the like, and
     an `Authorization` header, have `***` for their value.

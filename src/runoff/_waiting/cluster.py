@@ -33,7 +33,7 @@ def check_executor(executor: object) -> None:
 
 
 class _Worker:
-    """Lives in a process of the cluster, which makes what works once."""
+    """A worker in a process of the cluster; it makes the function that does the work once."""
 
     def __init__(self, make: Callable[[], Callable[[Any], Any]]) -> None:
         self._work = make()

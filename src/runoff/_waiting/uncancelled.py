@@ -1,4 +1,4 @@
-"""Calls of anyone's making that were cancelled although their caller was not: a bad reply."""
+"""Turns the cancellation of a user's call, if its caller was not cancelled, into a bad reply."""
 
 from __future__ import annotations
 

@@ -191,7 +191,7 @@ async def run_async(call: Callable[[], _T], deadline: Deadline | None, what: str
 
 
 def aside(call: Callable[[], _T], deadline: Deadline | None, what: str) -> Asking[_T]:
-    """Make a call; an event loop has it made in a worker thread, as `run_async` does."""
+    """Make a call; on an event loop, in a worker thread as `run_async` does."""
     return (yield from ask(call, lambda: run_async(call, deadline, what)))
 
 
@@ -222,7 +222,7 @@ def within(
     deadline: Deadline | None,
     what: str,
 ) -> Asking[_T]:
-    """Make a call that may be of anyone's making, and wait for its answer until the deadline.
+    """Call a function that may be a user's, and wait for its answer until the deadline.
 
     Args:
         call: it runs in this thread where there is no deadline, else in a worker thread.

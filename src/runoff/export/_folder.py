@@ -101,7 +101,7 @@ def write_checksums(folder: Path, names: list[str]) -> None:
 def described(
     directory: ModelDirectory, said: Mapping[str, object], **made_of: str
 ) -> dict[str, object]:
-    """Return a model's own settings with what is said of the export, and what that was made of."""
+    """Return a model's own settings, with those of the export and what it was made from."""
     own = {name: value for name, value in directory.config.items() if name != "auto_map"}
     packages = ("sentence-transformers", "torch", "transformers")
     versions = dict(zip(packages, backends.versions(*packages), strict=True))

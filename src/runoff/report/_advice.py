@@ -288,7 +288,7 @@ def _first_stage(found: Verdict | None) -> Iterator[str]:
 
 
 def _without(found: Verdict | None, ledger: Ledger, curve: Curve | None) -> Iterator[str]:
-    """Yield that no second stage does better, where the verdict does not say so already."""
+    """Yield the advice to try no second stage, unless the verdict says so already."""
     if found is None or curve is None or found.decision in {"remove", "no effect"}:
         return
     gains = [one.brings for one in ledger.moves if one.action.startswith("no second stage")]

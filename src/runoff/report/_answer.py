@@ -173,7 +173,10 @@ def _stages(measured: Mapping[str, Measured]) -> Answer:
     own = list(means)[-1]
     said = f"{first} {means[own]:.3f}"
     if best == own:
-        sentence = f"There is no second stage: the system has {said}, and no part of it has more."
+        sentence = (
+            f"There is no second stage: the system has {said}, and none of its parts alone has "
+            "more."
+        )
     else:
         sentence = (
             f"There is no second stage: the system has {said}, and {snippet(best, 60)} alone "

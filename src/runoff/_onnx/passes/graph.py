@@ -1,4 +1,4 @@
-"""A graph that is being changed: who makes each tensor, who reads it, and what nobody reads."""
+"""A graph that is being changed: which nodes make and read each tensor, and which are unused."""
 
 from __future__ import annotations
 

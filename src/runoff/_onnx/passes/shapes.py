@@ -1,4 +1,4 @@
-"""Static reshapes, and no additions of nothing: what need not be computed from each input."""
+"""Makes reshapes static and removes additions of zero: work that no input needs."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ def _prepare(root: Path) -> None:
             raise InvalidArgument(
                 "path",
                 str(root),
-                f"holds a symbolic link named {GENERATIONS!r}, and an index has a folder there: "
+                f"contains a symbolic link named {GENERATIONS!r}, where an index has a folder: "
                 "remove the link, or name an empty directory",
             )
     new = not root.exists()

@@ -109,7 +109,7 @@ class Compared:
             found = verdict(a, b)
         main, said = found.main, f"{_SAID.get(found.decision, 'It depends')}: {found.reason}"
         if main.ties == main.queries:
-            said = f"The {MEASURE} of no judged query differs."
+            said = f"No judged query differs in {MEASURE}."
         return {
             "measure": MEASURE,
             "a": main.before,

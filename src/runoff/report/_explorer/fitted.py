@@ -1,4 +1,4 @@
-"""A recording as the explorer shows it: no more is asked of it than it holds."""
+"""A recording as the explorer shows it: with settings for which it has all scores."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def fitted(recording: Recording) -> tuple[Recording, list[str]]:
         further = most if whole else min(widest, reach(Recording(deep, kept)))
         if further > most or not rebuilt:
             setup, most = deep, further
-            why = "only there are all scores" if rebuilt else "its fusion cannot be rebuilt"
+            why = "only this depth has all scores" if rebuilt else "its fusion cannot be rebuilt"
             notes.append(
                 f"Shown at depth {setup.depth}, as it was recorded, since {why}: the system asks "
                 f"each source for {given.depth} hits."

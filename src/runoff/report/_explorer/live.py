@@ -211,7 +211,7 @@ class Live:
         }
 
     def matches(self, query: Query, document: Document) -> dict[str, Any]:
-        """Return which words of a query met which of a document, by late interaction.
+        """Return which words of a query match which of a document, by late interaction.
 
         Args:
             query: the query.
@@ -222,11 +222,11 @@ class Live:
 
         second = as_reranker(self.system.pipeline.reranker)
         if second is None:
-            return _unavailable("Which words met is known only with a second stage.")
+            return _unavailable("Matching words are known only with a second stage.")
         candidate = Candidate(document, document.doc_id, 0.0, 1)
         matcher = second.rerank(query, [candidate]).matcher
         if matcher is None:
-            return _unavailable("Which words met is known only with late interaction.")
+            return _unavailable("Matching words are known only with late interaction.")
         found = matcher(document)
         return {
             "available": True,

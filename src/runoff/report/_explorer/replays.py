@@ -56,7 +56,7 @@ _AS_RECORDED = "as recorded"
 
 
 class Kept:
-    """The last few of what is dear to make, by what they were made for.
+    """The last few results that take long to compute, by what they were computed for.
 
     Args:
         many: how many are kept.
@@ -273,9 +273,12 @@ class Replays:
         if asked.window <= most:
             return asked, None
         if most == 0:
-            remedy = f"would read candidates first that have no scores: {REMEDY}"
+            remedy = f"would make the second stage read candidates without scores: {REMEDY}"
             raise InvalidArgument("weights", dict(asked.weights), remedy)
-        said = f"With these weights the scores reach a window of {most}, which is shown: {REMEDY}."
+        said = (
+            f"With these weights there are scores for a window of {most} at most, which is "
+            f"shown: {REMEDY}."
+        )
         return replace(asked, window=most), said
 
     def prepare(self) -> None:

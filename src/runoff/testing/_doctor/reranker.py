@@ -158,7 +158,7 @@ def _noise(probe: _Probe) -> Finding:
     if probe.alike(first.scores, again.scores) and first.order == again.order:
         return fine("noise", gap, "The same texts get the same scores again.")
     return odd(
-        "noise", gap, f"The same texts get other scores when asked again, by up to {gap:.3g}.",
+        "noise", gap, f"The same texts get different scores when asked again, by up to {gap:.3g}.",
         "switching the model to evaluation (no dropout), and a temperature of 0",
     )  # fmt: skip
 
@@ -171,7 +171,9 @@ def _orientation(probe: _Probe) -> Finding:
             worse = [rank for place, rank in ranks.items() if place != number]
             right += [rank > ranks[number] for rank in worse]
     if not right:
-        return nothing("orientation", "It orders no answer, so its direction cannot be seen.")
+        return nothing(
+            "orientation", "It orders none of the answers, so its direction cannot be seen."
+        )
     share = float(np.mean(right))
     text = f"Of the pairs of an answer and another text, {share:.0%} are in the right order"
     if share >= _RANDOM:
@@ -186,7 +188,7 @@ def _orientation(probe: _Probe) -> Finding:
     known = scores[~np.isnan(scores)]
     if len(known) and known.min() >= 0 and known.max() <= 1:
         return odd(
-            "orientation", share, f'{text}: it scores the answer to "no".',
+            "orientation", share, f'{text}: it scores how likely "no" is, instead of "yes".',
             "swapping the tokens of yes and no, or taking the other class of the model",
         )  # fmt: skip
     return odd(
@@ -240,7 +242,7 @@ def _neighbours(probe: _Probe) -> Finding:
         return fine("neighbours", gap, "A text's score does not depend on the texts beside it.")
     return odd(
         "neighbours", gap,
-        f"A text alone gets another score than among others, by up to {gap:.3g}.",
+        f"A text gets a different score alone than among others, by up to {gap:.3g}.",
         "removing a normalisation over each request (softmax, min-max), or padding that the model "
         "reads: such scores cannot be compared between questions, nor have a threshold",
     )  # fmt: skip
@@ -270,7 +272,9 @@ def _truncation(probe: _Probe) -> Finding:
             seen.append(float(long.scores[1] - long.scores[0]) / gain)
         cut += long.truncated
     if not seen:
-        return nothing("long texts", "An answer adds nothing to a score, so none can be missed.")
+        return nothing(
+            "long texts", "An answer does not raise the score, so a cut answer cannot be noticed."
+        )
     share = float(np.median(seen))
     if share > _SEEN:
         return fine("long texts", share, f"An answer after {_LONG} words still raises the score.")

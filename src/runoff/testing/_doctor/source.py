@@ -208,7 +208,7 @@ def _depth(probe: _Probe) -> Finding:
     if capped and all(len(probe.ask(_opening(one))) == most for one in probe.sample):
         return odd(
             "depth", most,
-            f"Asked for {_DEEP}, it returns {most} for every question, and has more.",
+            f"Asked for {_DEEP}, it returns {most} for every question, although it has more.",
             "passing the depth on as the store's k; hybrid modes often have limits of their own",
         )  # fmt: skip
     return fine("depth", most, f"It returns what it is asked for, up to {most} documents.")
