@@ -218,7 +218,7 @@ def test_a_cache_that_cannot_be_written_changes_nothing(tmp_path, caplog):
     directory = transformer.save(tmp_path / "model")
     with caplog.at_level(logging.INFO, "runoff"):
         assert scorer(directory).score(PAIRS).scored.all()
-    assert "is run as it is" in caplog.text
+    assert "is used unchanged" in caplog.text
 
 
 def test_without_onnx_the_original_is_run(tmp_path, assets, monkeypatch):

@@ -30,7 +30,7 @@ _STOP_WAIT = 2.0  # seconds that interrupted tasks get to return
 
 
 class Interrupt:
-    """Tells a running task, from another thread, that its result is not needed any more."""
+    """Tells a running task, from another thread, that its result is no longer needed."""
 
     __slots__ = ("_stop", "stopped")
 

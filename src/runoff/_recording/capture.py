@@ -172,7 +172,7 @@ def describe_part(part: object) -> str:
 
 
 class FusionTap:
-    """Another fusion's arithmetic, which keeps the rankings of one search."""
+    """A fusion that does another's arithmetic and keeps the rankings of one search."""
 
     def __init__(self, fusion: Fusion) -> None:
         self._fusion = self._chosen = fusion
@@ -184,7 +184,7 @@ class FusionTap:
         return name_of(self._chosen)
 
     def suited(self, rankings: Mapping[str, Sequence[Hit]]) -> tuple[FusionTap, str]:
-        """Use what the fusion is replaced with for these hits."""
+        """Use the fusion that takes its place for these hits."""
         self._chosen, note = suited(self._fusion, rankings)
         return self, note
 

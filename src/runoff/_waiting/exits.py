@@ -162,7 +162,7 @@ def at_exit(stop: Callable[[], None]) -> None:
 
 
 def begun() -> bool:
-    """Whether the interpreter is exiting, so that no other thread will do anything any more."""
+    """Whether the interpreter is exiting, so that no other thread will run any more."""
     return _gate.closer is not None
 
 

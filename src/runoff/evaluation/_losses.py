@@ -191,7 +191,7 @@ def _entry(one: Traversal, stage: str) -> str:
 
 
 def _where_lost(one: Traversal, stage: str, row: int | None) -> tuple[str, str]:
-    """Return the entry that a document lost in a stage is booked under, and where it was lost."""
+    """Return the ledger entry for a document that a stage lost, and where it was lost."""
     query, entry = one.query, _entry(one, stage)
     if row is None:
         failed = query.failed_sources

@@ -86,7 +86,7 @@ class Bindable(Wrappable):
     """A retriever whose `bind` returns a `Bound`."""
 
     def bind(self, **kwargs: Any) -> Runnable[str, _Documents]:  # noqa: ANN401
-        """Bind arguments; a filter is added to the retriever's, and those of a call come on top."""
+        """Bind arguments; a filter is added to the retriever's, and a call can add more."""
         return Bound(bound=self, kwargs=_kept({}, kwargs), config={})
 
     def with_config(

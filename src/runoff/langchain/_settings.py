@@ -115,7 +115,10 @@ class SecondStage(BaseModel):
                 if value is None:
                     continue
                 if kwargs.get(name) not in (None, value):
-                    remedy = f"is another name for {name}, which is {kwargs[name]!r}"
+                    remedy = (
+                        f"is another name for {name}, which was given as {kwargs[name]!r}: pass "
+                        "one of them"
+                    )
                     raise InvalidArgument(alias, value, remedy)
                 kwargs[name] = value
             with _named_errors():

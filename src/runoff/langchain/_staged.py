@@ -235,7 +235,9 @@ class StagedRetriever(Bindable, SecondStage, BaseRetriever):
     ) -> tuple[Query, dict[str, Any]]:
         """Return the query and the arguments of one search."""
         if k is not None and top_n is not None and k != top_n:
-            raise InvalidArgument("k", k, f"is another name for top_n, which is {top_n}")
+            raise InvalidArgument(
+                "k", k, f"is another name for top_n, which was given as {top_n}: pass one of them"
+            )
         count = self.top_n if k is None and top_n is None else top_n if k is None else k
         wanted = joined(*map(as_filter, (bound_filters, filters, filter)))
         how |= {

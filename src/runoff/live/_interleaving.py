@@ -1,4 +1,4 @@
-"""Team-draft interleaving: one list of two systems' results, which users compare by using it.
+"""Team-draft interleaving: two systems' results in one list, which users compare by using it.
 
 In each round the system that a coin names picks its best result that is not yet in the list, then
 the other does (Radlinski, Kurup and Joachims 2008, *How does clickthrough data reflect retrieval

@@ -97,7 +97,7 @@ class RunoffRerank(BaseNodePostprocessor):
     text_template: str | None = Field(
         default=None, description='Layout of metadata and content, such as "{title}: {text}".'
     )
-    group: Any = Field(default=None, description="Which nodes are put under one of them.")
+    group: Any = Field(default=None, description="Which nodes are grouped under the best of them.")
     provenance: bool = Field(default=True, description="Whether results carry provenance.")
     observer: Any = Field(default=None, exclude=True, description="Called with every answer.")
 

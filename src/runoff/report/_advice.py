@@ -251,8 +251,8 @@ def _verdict(found: Verdict) -> Iterator[str]:
     elif found.more_queries is not None and found.more_queries[0] > _MANY:
         yield (
             f"Let latency and cost decide about the second stage: its effect ({figure}) is so "
-            f"small that proving it would take {found.more_queries[0]:,} more judged queries at "
-            "least."
+            f"small that proving it would take at least {found.more_queries[0]:,} more judged "
+            "queries."
         )
     else:
         many = "" if found.more_queries is None else "{:,} to {:,} ".format(*found.more_queries)

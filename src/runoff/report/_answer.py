@@ -93,7 +93,7 @@ def _sentence(found: Verdict, before: str) -> str:
     if found.decision == "no effect":
         return (
             f"No, the second stage does not earn its time: {main.measure} is {new}, against "
-            f"{old}, a difference of {found.bound:g} at most{spent}."
+            f"{old}, a difference of at most {found.bound:g}{spent}."
         )
     if found.decision == "keep for these slices":
         kept = " and ".join(map("=".join, found.keep_for)) or "the queries that it does not harm"

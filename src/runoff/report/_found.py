@@ -1,4 +1,4 @@
-"""What a framework returned, as an account: read by its shape, so that no framework is imported.
+"""What a framework returned, as an account; it is read by its shape, importing no framework.
 
 An item is a result of LlamaIndex (a node, alone or with a score) or a LangChain document. What the
 adapters left in its metadata says how it was found. That metadata may have been stored elsewhere in

@@ -1,4 +1,4 @@
-"""The way of one document through the stages of a search, step by step."""
+"""The path of one document through the stages of a search, step by step."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Way(NamedTuple):
 
 
 def way(response: Response, doc_id: str) -> Way:
-    """Return a document's way through the stages of an answer.
+    """Return a document's path through the stages of an answer.
 
     Args:
         response: the answer.

@@ -72,7 +72,7 @@ def faster(files: ModelFiles, digest: str, cache_dir: str | Path | None = None) 
             _make(new, files, digest)
         return read(root, _KIND, _graph, verify=True, mmap=True)
     except (OSError, RunoffError, ValueError) as error:  # the last of an unusable assets folder
-        _log.info("runoff: %s is run as it is: %s", files.name, error)
+        _log.info("runoff: %s is used unchanged: %s", files.name, error)
         return None
 
 

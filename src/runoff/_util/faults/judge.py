@@ -71,7 +71,7 @@ def reason_of(error: BaseException) -> str:
 
 
 def is_permanent(error: BaseException) -> bool:
-    """Return whether trying again surely cannot help.
+    """Return whether trying again certainly cannot help.
 
     An error of another package is judged by its HTTP status, else by the table that
     `docs/faults.md` shows; one that nothing is known about is neither transient nor permanent.

@@ -48,7 +48,7 @@ def more_queries(
     level: float = 0.05,
     seed: int = 0,
 ) -> tuple[int, int] | None:
-    """Return how many more queries would decide, from and to; None if it cannot be said.
+    """Return the range of how many more queries would decide; None if it cannot be estimated.
 
     What is needed depends on the true mean and spread, and so few queries tell neither. Each random
     reweighting of the queries (Rubin 1981) gives a mean and a spread that they allow, and these a

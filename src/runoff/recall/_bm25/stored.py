@@ -106,7 +106,9 @@ def _plain(value: Any, doc_id: str, key: str) -> Any:  # noqa: ANN401 - any meta
             if not isinstance(name, str) or name in {_DATE, _DATETIME}:
                 remedy = f"document {doc_id!r}, key {key!r}: keys saved as JSON must be strings"
                 if isinstance(name, str):
-                    remedy = f"document {doc_id!r}, key {key!r}: this name is used for saved times"
+                    remedy = (
+                        f"document {doc_id!r}, key {key!r}: this name is reserved for saved times"
+                    )
                 raise InvalidArgument("metadata", name, remedy)
         return {
             name: _plain(one, doc_id, f"{key}.{name}" if key else name)

@@ -1,4 +1,4 @@
-"""Which words of a text a query has, as places that JavaScript can count to."""
+"""The words of a text that are also in a query, as positions that JavaScript counts alike."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Questions with one answer each, which any English second stage tells from the others' answers."""
+"""Questions whose answer any English second stage can distinguish from the others' answers."""
 
 from __future__ import annotations
 
