@@ -123,7 +123,7 @@
     if (current === null) return;
     commented();
     if (waits(current)) skipped.add(current);
-    say("Skipped: it comes again at the end.");
+    say("Skipped: it comes up again at the end.");
     next();
   }
 
