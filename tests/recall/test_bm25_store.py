@@ -286,7 +286,7 @@ def test_times_in_metadata_come_back(tmp_path):
 @pytest.mark.parametrize("name", ["$runoff.date", "$runoff.datetime"])
 def test_the_name_of_a_saved_time_is_refused_as_a_key(name, tmp_path):
     """Metadata that would come back as a time is refused by name."""
-    with pytest.raises(InvalidArgument, match="used for saved times"):
+    with pytest.raises(InvalidArgument, match="reserved for saved times"):
         BM25([Document("a", "alpha", {"x": {name: "2026-01-01"}})]).save(tmp_path / "times")
 
 
