@@ -88,7 +88,7 @@ def test_k_at_construction_per_call_and_by_both_names(store, overlap):
     assert len(retriever.invoke(QUESTION)) == 2
     assert len(retriever.invoke(QUESTION, k=1)) == 1
     assert len(retriever.invoke(QUESTION, top_n=4)) == 4
-    with pytest.raises(InvalidArgument, match="k=1: is another name for top_n, .* as 2: pass one"):
+    with pytest.raises(InvalidArgument, match=r"k=1: is another name for top_n, .* as 2: pass one"):
         retriever.invoke(QUESTION, k=1, top_n=2)
 
 

@@ -276,7 +276,7 @@ class Replays:
             remedy = f"would make the second stage read candidates without scores: {REMEDY}"
             raise InvalidArgument("weights", dict(asked.weights), remedy)
         said = (
-            f"With these weights there are scores for a window of {most} at most, which is "
+            f"With these weights, there are scores only up to a window of {most}, which is "
             f"shown: {REMEDY}."
         )
         return replace(asked, window=most), said
