@@ -113,13 +113,13 @@ NOT_OLDEST := --ignore tests/adapters/test_quick_starts.py \
 	--deselect tests/adapters/test_secrets.py::test_neither_results_events_errors_nor_logs_hold_a_key \
 	--deselect "tests/onnx/test_runtime.py::test_telemetry_is_off_before_the_import[the export]" \
 	$(addprefix --deselect=tests/test_contracts_rerank.py::Test,Cached CrossEncoderAlone CrossEncoderAsProbability)
+OLDEST_TESTS ?= tests/adapters tests/test_contracts*.py tests/onnx tests/report/test_plots.py \
+	tests/rerank/test_cohere*.py tests/report/explorer tests/cli/test_explore.py
 test-oldest: pyproject.toml tests/oldest.txt | $(BIN)/python
 	$(call venv,$(OLDEST))
 	$(call pip,$(OLDEST)) --constraint tests/oldest.txt --group oldest \
 		$(call self,$(OLDEST_EXTRAS))
-	$(OLDEST)/bin/python -m pytest -o filterwarnings=default -m "not slow" tests/adapters \
-		tests/test_contracts*.py tests/onnx tests/report/test_plots.py tests/rerank/test_cohere*.py \
-		tests/report/explorer tests/cli/test_explore.py \
+	$(OLDEST)/bin/python -m pytest -o filterwarnings=default -m "not slow" $(OLDEST_TESTS) \
 		$(NOT_OLDEST) $(ARGS)
 
 $(TORCH_VENV)/.torch: pyproject.toml $(wildcard models/pyproject.toml) | $(BIN)/python

@@ -14,7 +14,7 @@ from hypothesis import settings
 
 # an example's time limit measures the machine, not the code
 # each run draws others; before a release, `--hypothesis-profile thorough`
-settings.register_profile("runoff", deadline=None, max_examples=80)
+settings.register_profile("runoff", deadline=None, max_examples=40)
 settings.register_profile("thorough", deadline=None, max_examples=500)
 settings.load_profile("runoff")
 

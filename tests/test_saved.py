@@ -14,7 +14,7 @@ import saved_system as saved
 
 import runoff
 from runoff import Query, TwoStage
-from runoff._util.renamed import _MOVED, current
+from runoff._util.renamed import _MOVED, current, home
 from runoff.errors import RecordingMismatch
 from runoff.evaluation import Recording, record
 from runoff.recall import BM25
@@ -209,6 +209,18 @@ def test_an_old_import_warns_and_works(module, name, face, monkeypatch):
     assert getattr(found, name) is getattr(importlib.import_module(face), name)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = found.nothing
+
+
+def test_every_module_of_the_first_version_has_a_place():
+    """Each public module of 0.1.0 is still one, or its old path leads to a file."""
+    root = Path(runoff.__file__).parents[1]
+
+    def is_here(module):
+        place = root / module.replace(".", "/")
+        return place.with_suffix(".py").is_file() or (place / "__init__.py").is_file()
+
+    modules = (FOLDER / "modules.txt").read_text().split()
+    assert [one for one in modules if not is_here(one) and not is_here(home(one) or "none")] == []
 
 
 def test_the_map_of_moved_modules_leads_to_files():

@@ -77,9 +77,9 @@ def test_other_words_stay(said):
 def test_masking_takes_no_longer_than_reading():
     """Long and hostile messages do not hold the interpreter."""
     for said in ("a" * 5000, "api_key=" * 600, "x-" * 2500, "bearer " * 700, "://" * 1600):
-        begun = time.perf_counter()
+        begun = time.thread_time()
         error_text(ValueError(said))
-        assert time.perf_counter() - begun < 0.5
+        assert time.thread_time() - begun < 0.5
 
 
 def test_a_degraded_answer_does_not_tell_a_foreign_key(caplog):

@@ -33,6 +33,7 @@ def _changed(kind, rng, shape):
     return np.where(rng.random(shape) < 0.8, -0.08, 0.5) * rng.uniform(0.5, 1.5, shape), 0.036
 
 
+@pytest.mark.slow("8 s: coverage over 19,200 intervals")
 @pytest.mark.parametrize("kind", ["one relevant", "gains", "skewed"])
 @pytest.mark.parametrize("alike", [0.0, 0.95, 0.97, 0.99])
 def test_intervals_cover_whether_many_queries_change_or_few(kind, alike):
@@ -51,6 +52,7 @@ def test_intervals_cover_whether_many_queries_change_or_few(kind, alike):
         assert ((low <= truth) & (truth <= high)).mean() >= least
 
 
+@pytest.mark.slow("1 s: the width of 600 intervals")
 def test_dense_intervals_are_no_wider_than_needed():
     """Where most queries change, intervals are at most 5% wider than the percentile bootstrap's."""
     rng = np.random.default_rng(2)

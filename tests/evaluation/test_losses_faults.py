@@ -26,17 +26,8 @@ def ledger(monkeypatch):
             del sys.modules[name]
 
 
-slow = pytest.mark.slow("60 s each: ten faults, planted and found")
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "cranfield",
-        pytest.param("scifact", marks=slow),
-        pytest.param("nfcorpus", marks=slow),
-    ],
-)
+@pytest.mark.slow("60 s each: ten faults, planted and found")
+@pytest.mark.parametrize("name", ["cranfield", "scifact", "nfcorpus"])
 def test_the_broken_stage_grows_most(ledger, name):
     """Ten faults on two samples of 30 queries: at least 95% are named, and no bound is exceeded."""
     folder(name)

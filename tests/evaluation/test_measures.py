@@ -132,7 +132,14 @@ def test_without_ir_measures(monkeypatch):
 
 
 @pytest.mark.data
-@pytest.mark.parametrize("name", ["scifact", "nfcorpus", "cranfield"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "cranfield",
+        pytest.param("scifact", marks=pytest.mark.slow("3 s: another collection")),
+        pytest.param("nfcorpus", marks=pytest.mark.slow("2 s: another collection")),
+    ],
+)
 def test_agreement_with_trec_eval(name, tmp_path):
     """On a BM25 run our figures are trec_eval's to 1e-12, query by query, through a run file too.
 

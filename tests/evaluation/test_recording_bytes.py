@@ -114,7 +114,7 @@ MUTATIONS = [mutate_bytes, mutate_manifest, mutate_column]
 @pytest.mark.parametrize("mutate", MUTATIONS)
 def test_a_damaged_recording_is_refused_or_right(recorded, mutate):
     """Each of some mutations is a named error, or every analysis goes through."""
-    outcomes = tally(25, attempt(recorded, mutate))
+    outcomes = tally(10, attempt(recorded, mutate))
     assert outcomes["RecordingDamaged"] > 0
 
 

@@ -217,6 +217,7 @@ def test_agreement_is_krippendorffs_alpha():
     assert found == [0.743, 0.815, 0.849]
 
 
+@pytest.mark.slow("3 s: a table of 100,000 rows, by processor time")
 def test_a_hundred_thousand_rows_take_seconds(tmp_path):
     """A large table is read in a time that grows with its rows."""
     rows = "".join(

@@ -166,6 +166,7 @@ def test_held_out_queries_have_no_part_in_the_choice():
     assert (ahead.values[:, None] != 1).all()
 
 
+@pytest.mark.slow("2 s: 40 draws of noise")
 def test_chance_is_not_taken_for_gain():
     """Of 50 settings of pure noise the best looks better, but in 40 draws at most 3 are chosen."""
     looks, found = [], []

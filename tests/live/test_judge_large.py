@@ -73,6 +73,7 @@ def test_pages_change_no_question_and_no_statement(tmp_path, monkeypatch, in_tur
     assert max(Counter(small[0]).values()) > 1  # failed, and asked again
 
 
+@pytest.mark.slow("3 s: the memory that 600 long texts take")
 def test_texts_are_not_held(tmp_path, monkeypatch):
     """Of texts that are kept with the observations, a page and a shard are in memory at most."""
     pages_of(monkeypatch, 50)

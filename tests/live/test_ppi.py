@@ -62,6 +62,7 @@ def test_the_estimate_is_unbiased(judge):
     assert abs(np.mean(errors)) < 4 * np.std(errors) / np.sqrt(len(errors)) + 1e-12
 
 
+@pytest.mark.slow("1 s: coverage over 80 draws")
 @pytest.mark.parametrize("judge", [perfect, chancy, biased, contrary])
 def test_the_sequence_covers_the_truth(judge):
     """In 20 of 20 draws, and at the level of .05 that leaves room."""
@@ -78,6 +79,7 @@ def test_a_biased_judge_alone_misses_the_truth():
     assert truth.mean() not in interval(found.low, found.high, (found.worst, found.best))
 
 
+@pytest.mark.slow("1 s: the width of 40 intervals")
 def test_a_good_judge_narrows_what_people_alone_would_know():
     """Errors of the estimate shrink to a half or less, and the sequence by a fifth."""
     errors, widths = {"both": [], "people": []}, {"both": [], "people": []}

@@ -174,6 +174,7 @@ def widths(given, *ways):
     return found
 
 
+@pytest.mark.slow("2 s: bias and coverage over 120 draws")
 @pytest.mark.parametrize("judge", [perfect, chancy, partial, contrary])
 def test_the_estimate_is_unbiased_and_covered(judge):
     """However wrong the judge is; and every value is within what was said to be possible."""

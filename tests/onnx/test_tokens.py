@@ -183,6 +183,7 @@ def test_a_template_that_repeats_a_text_is_refused(tiny):
         TextEncoder(tokenizer, LIMIT)
 
 
+@pytest.mark.slow("4 s: how often another thread wakes, by the clock")
 def test_other_threads_run_while_a_long_text_is_encoded(encoder):
     """The interpreter's lock is free meanwhile, so that a deadline is noticed."""
     done = threading.Event()

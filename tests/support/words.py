@@ -23,6 +23,20 @@ async def aembed_query(text):
     return embed([text])[0]
 
 
+def langchain_words():
+    """Return LangChain's `Embeddings` by `embed`."""
+    from langchain_core.embeddings import Embeddings
+
+    class Words(Embeddings):
+        def embed_documents(self, texts):
+            return embed(texts).tolist()
+
+        def embed_query(self, text):
+            return embed([text])[0].tolist()
+
+    return Words()
+
+
 def vectors(*rows):
     """Make an `embed` that looks texts such as "0" up in these vectors."""
     return lambda texts: [rows[int(text)] for text in texts]

@@ -1,9 +1,14 @@
+import contextlib
+import os
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
 from runoff.fusion import RRF
+from runoff.testing._contracts.base import require_free_loop
 from runoff.testing.contracts import FusionContract, RecallSourceContract
 
 
@@ -105,3 +110,35 @@ def test_pytest_is_named_when_missing():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "pip install pytest" in done.stdout
+
+
+@pytest.mark.slow("2 s: nine processes on one processor")
+@pytest.mark.skipif(not Path("/proc/self/schedstat").exists(), reason="only Linux tells waits")
+def test_a_turn_that_waited_for_a_processor_fails_no_part():
+    """Where eight other processes run, a part that works for 12 ms of a turn blocks no loop.
+
+    One that sleeps for 60 ms does.
+    """
+
+    async def works():
+        ends = time.thread_time() + 0.012 / 8
+        while time.thread_time() < ends:
+            pass
+
+    async def sleeps():
+        time.sleep(0.06 / 8)  # noqa: ASYNC251 - this is what blocks
+
+    usual = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(usual)})
+    try:
+        with contextlib.ExitStack() as running:
+            for _ in range(8):
+                spin = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+                running.enter_context(spin)
+                running.callback(spin.kill)
+            time.sleep(0.5)
+            require_free_loop(works)
+            with pytest.raises(AssertionError, match="does not block the event loop"):
+                require_free_loop(sleeps)
+    finally:
+        os.sched_setaffinity(0, usual)

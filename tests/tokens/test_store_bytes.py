@@ -120,7 +120,7 @@ MUTATIONS = [mutate_bytes, mutate_pointer, mutate_array]
 @pytest.mark.parametrize("mutate", MUTATIONS)
 def test_a_damaged_store_is_named_or_right(kept, mutate):
     """Each of some mutations is a named error, or a store that works."""
-    outcomes = tally(40, attempt(kept, mutate))
+    outcomes = tally(15, attempt(kept, mutate))
     assert outcomes["IndexDamaged"] > 0
 
 

@@ -26,7 +26,7 @@ from runoff.protocols import Cacheable
 from runoff.rerank._as_reranker import as_reranker
 from runoff.rerank._cascade import Cascade
 from runoff.rerank._foreign import REMOVED_BY
-from runoff.rerank._inner import Composed, asked
+from runoff.rerank._inner import Composed, asked, parts_of
 from runoff.rerank._llm.listwise import ListwiseLLM
 from runoff.rerank._pointwise import Pointwise
 from runoff.rerank._wrapping import innermost
@@ -125,7 +125,7 @@ def _leaves(reranker: object) -> Iterator[object]:
     if not isinstance(reranker, Composed):
         yield reranker
         return
-    for one in reranker._inner:  # noqa: SLF001 - ours
+    for one in parts_of(reranker):
         yield from _leaves(one)
 
 

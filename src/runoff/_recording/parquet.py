@@ -43,6 +43,14 @@ _COLUMNS = {
     "twin": pa.int32(),
     "grouped_under": pa.int32(),
 }
+USAGE = {
+    "pairs": pa.int64(),
+    "tokens": pa.int64(),
+    "billed_units": pa.float64(),
+    "requests": pa.int64(),
+    "cached": pa.int64(),
+    "cost": pa.float64(),
+}
 STAGE = pa.struct(
     {
         "parent": pa.int32(),  # the index of the stage this one is a part of; -1 for none
@@ -53,12 +61,7 @@ STAGE = pa.struct(
         "left": pa.int32(),
         "load_ms": pa.float64(),
         "error": pa.string(),
-        "pairs": pa.int64(),
-        "tokens": pa.int64(),
-        "billed_units": pa.float64(),
-        "requests": pa.int64(),
-        "cached": pa.int64(),
-        "cost": pa.float64(),
+        **USAGE,
     }
 )
 DEGRADATION = pa.struct(

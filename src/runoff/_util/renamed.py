@@ -60,6 +60,7 @@ _MOVED = {
     **_each("evaluation.", "_recording.", "parquet setup shards"),
     **_each("evaluation.", "evaluation._verdict.", "pairing slices"),
     "evaluation.formats": "_labels.formats",
+    "export.samples": "_onnx.samples",
     "langchain.compressor": "langchain._runoff_rerank",
     "langchain.recorded": "langchain._systems",
     "llama_index.groups": "llama_index._settings",

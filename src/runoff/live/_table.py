@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from runoff._recording.marked import encoded, mark_of
-from runoff._recording.parquet import DEGRADATION, STAGE, stage_rows, stages_of
+from runoff._recording.parquet import DEGRADATION, STAGE, USAGE, stage_rows, stages_of
 from runoff._util.stored import is_count, is_finite, parse_json
 from runoff.errors import MissingExtra, RecordingTooNew
 from runoff.live._observation import Observation, Shadow, SourceRanks
@@ -32,14 +32,6 @@ _AT_ONCE = 64  # observations that are made at a time
 _MISSING = "a value is missing"
 _MODEL = pa.struct({"name": pa.string(), "revision": pa.string(), "precision": pa.string()})
 _RANKS = {"rank": pa.list_(pa.int32()), "score": pa.list_(pa.float64())}
-_USAGE = {
-    "pairs": pa.int64(),
-    "tokens": pa.int64(),
-    "billed_units": pa.float64(),
-    "requests": pa.int64(),
-    "cached": pa.int64(),
-    "cost": pa.float64(),
-}
 _PAIR = pa.struct({"name": pa.string(), "value": pa.string()})
 _CANDIDATES = {
     "doc_ids": pa.string(),
@@ -90,7 +82,7 @@ SCHEMA = pa.schema(
                 **_RANKS,
                 "complete": pa.bool_(),
                 "latency_ms": pa.float64(),
-                **_USAGE,
+                **USAGE,
             }
         ),
     }
@@ -205,7 +197,7 @@ def _shadow_row(shadow: Shadow) -> dict[str, Any]:
     plain = ("name", "rank", "score", "complete", "latency_ms")
     return {
         **{name: getattr(shadow, name) for name in plain},
-        **{name: getattr(shadow.usage, name) for name in _USAGE},
+        **{name: getattr(shadow.usage, name) for name in USAGE},
         "model": _model_row(shadow.model),
     }
 
@@ -302,5 +294,5 @@ def _shadow(row: dict[str, Any]) -> Shadow:
         tuple(row["score"]),
         row["complete"],
         row["latency_ms"],
-        Usage(**{name: row[name] for name in _USAGE}),
+        Usage(**{name: row[name] for name in USAGE}),
     )

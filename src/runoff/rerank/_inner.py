@@ -73,6 +73,11 @@ class Composed(Configured):
         return await run_async(self._asking(query, candidates, deadline or Deadline()))
 
 
+def parts_of(reranker: Composed) -> Iterable[Reranker]:
+    """Return the rerankers that one is made of."""
+    return reranker._inner  # noqa: SLF001 - of the class above
+
+
 def as_inner(argument: str, reranker: object) -> Reranker:
     """Return a `Reranker` for anything that `as_reranker` takes, except None.
 

@@ -7,7 +7,7 @@ import threading
 import numpy as np
 import pytest
 from engines import lancedb_table
-from words import DIMENSIONS, embed, told
+from words import DIMENSIONS, embed, langchain_words, told
 
 from runoff import TwoStage
 from runoff.deadline import Deadline
@@ -294,17 +294,9 @@ def test_threads_share_a_source(table):
 def test_what_langchain_wrote_is_read(folder):
     """A table of LangChain's store opens as it is: ids, texts, metadata, filters."""
     langchain_lancedb = pytest.importorskip("langchain_lancedb")
-    from langchain_core.embeddings import Embeddings
-
-    class Words(Embeddings):
-        def embed_documents(self, texts):
-            return embed(texts).tolist()
-
-        def embed_query(self, text):
-            return embed([text])[0].tolist()
 
     store = langchain_lancedb.LanceDB(
-        embedding_function=Words(), uri=str(folder), table_name="langchain"
+        embedding_function=langchain_words(), uri=str(folder), table_name="langchain"
     )
     tea, bread = store.add_texts(["green tea", "rye bread"], [{"topic": "tea"}, {"topic": "x"}])
     source = LanceDB(lancedb.connect(folder), "langchain", embed=embed)

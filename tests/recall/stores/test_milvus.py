@@ -9,7 +9,7 @@ import pytest
 from drawn_filters import DOCUMENTS, FILTERS, kept
 from hypothesis import HealthCheck, given, settings
 from overhead import overhead
-from words import DIMENSIONS, embed, told, vectors
+from words import DIMENSIONS, embed, langchain_words, told, vectors
 
 from runoff import TwoStage
 from runoff.deadline import Deadline
@@ -365,20 +365,12 @@ def test_the_source_adds_little(client, condition):
 def test_what_langchain_wrote_is_read(path, client):
     """A collection of LangChain's store opens as it is: ids, texts, metadata, filters."""
     langchain_milvus = pytest.importorskip("langchain_milvus")
-    from langchain_core.embeddings import Embeddings
-
-    class Words(Embeddings):
-        def embed_documents(self, texts):
-            return embed(texts).tolist()
-
-        def embed_query(self, text):
-            return embed([text])[0].tolist()
 
     held = [Document("a", "green tea", {"topic": "tea"}), Document("b", "rye", {"topic": "bread"})]
     for options in ({}, {"enable_dynamic_field": True}, {"metadata_field": "metadata"}):
         name = f"collection_{uuid.uuid4().hex}"
         store = langchain_milvus.Milvus(
-            Words(),
+            langchain_words(),
             connection_args={"uri": path},
             collection_name=name,
             index_params={"metric_type": "IP", "index_type": "FLAT"},

@@ -6,7 +6,7 @@ import threading
 import numpy as np
 import pytest
 from engines import postgres_table
-from words import DIMENSIONS, embed, told
+from words import DIMENSIONS, embed, langchain_words, told
 
 from runoff import TwoStage
 from runoff.deadline import Deadline
@@ -248,16 +248,8 @@ def test_an_index_says_the_space(execute, pool):
 def test_what_langchain_wrote_is_read(postgres, pool):
     """A table of LangChain's PGVectorStore opens as it is: ids, texts, metadata, filters, words."""
     langchain_postgres = pytest.importorskip("langchain_postgres")
-    from langchain_core.embeddings import Embeddings
     from langchain_postgres import Column
     from langchain_postgres.v2.hybrid_search_config import HybridSearchConfig
-
-    class Words(Embeddings):
-        def embed_documents(self, texts):
-            return embed(texts).tolist()
-
-        def embed_query(self, text):
-            return embed([text])[0].tolist()
 
     engine = langchain_postgres.PGEngine.from_connection_string(
         postgres.replace("postgresql://", "postgresql+psycopg://")
@@ -270,7 +262,7 @@ def test_what_langchain_wrote_is_read(postgres, pool):
         hybrid_search_config=config,
     )
     store = langchain_postgres.PGVectorStore.create_sync(
-        engine, Words(), "lc", metadata_columns=["topic"], hybrid_search_config=config
+        engine, langchain_words(), "lc", metadata_columns=["topic"], hybrid_search_config=config
     )
     given = [{"topic": "tea", "year": 2020}, {"topic": "bread"}]
     tea, bread = store.add_texts(["green tea", "rye bread"], given)

@@ -12,7 +12,7 @@ from drawn_filters import DOCUMENTS, FILTERS, kept
 from hypothesis import HealthCheck, given, settings
 from overhead import overhead
 from servers import serving
-from words import DIMENSIONS, embed, told, vectors
+from words import DIMENSIONS, embed, langchain_words, told, vectors
 
 from runoff import TwoStage
 from runoff.deadline import Deadline
@@ -232,17 +232,9 @@ def test_payloads_without_nesting(client):
 def test_what_langchain_wrote_is_read(client):
     """A collection of LangChain's store opens as it is: ids, texts, metadata, filters."""
     langchain_qdrant = pytest.importorskip("langchain_qdrant")
-    from langchain_core.embeddings import Embeddings
-
-    class Words(Embeddings):
-        def embed_documents(self, texts):
-            return embed(texts).tolist()
-
-        def embed_query(self, text):
-            return embed([text])[0].tolist()
 
     name = fill(client, [], distance="Cosine")
-    store = langchain_qdrant.QdrantVectorStore(client, name, Words())
+    store = langchain_qdrant.QdrantVectorStore(client, name, langchain_words())
     ids = store.add_texts(["green tea", "rye bread"], [{"topic": "tea"}, {"topic": "bread"}])
     source = Qdrant(client, name, embed=embed)
     found = source.retrieve(Query("bread"), depth=5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import copy
 import dataclasses
 import math
@@ -11,6 +12,7 @@ import selectors
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar
 
 from runoff.deadline import Deadline
@@ -229,8 +231,9 @@ def in_threads(work: Callable[[_A], _R], items: Sequence[_A]) -> list[_R]:
 def require_free_loop(call: Callable[[], Awaitable[object]]) -> None:
     """Fail if eight calls awaited together block the event loop for 25 ms at a time.
 
-    This measures the turns of the loop, from one poll of its sockets to the next, so that a busy
-    machine, which wakes the loop late, does not fail the part. One good attempt of three counts.
+    This measures the turns of the loop, from one poll of its sockets to the next, less the time
+    that threads waited for a processor, so that a busy machine does not fail the part. Only Linux
+    tells that time. One good attempt of three counts.
     """
     longest = math.inf
     for _ in range(_ATTEMPTS):
@@ -264,14 +267,30 @@ class _TimedSelector(selectors.DefaultSelector):
     def __init__(self) -> None:
         super().__init__()
         self.turns: list[float] = []
-        self._left = time.perf_counter()
+        self._left, self._before = time.perf_counter(), _waits()
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         """Record the turn that ends here."""
-        self.turns.append(time.perf_counter() - self._left)
+        took = time.perf_counter() - self._left
+        if took > _TURN:
+            waits = _waits().items()
+            took -= sum(waited - self._before.get(thread, 0.0) for thread, waited in waits)
+        self.turns.append(took)
         ready = super().select(timeout)
-        self._left = time.perf_counter()
+        self._before, self._left = _waits(), time.perf_counter()
         return ready
+
+
+def _waits() -> dict[str, float]:
+    """Return how long each thread has been ready to run without a processor, in seconds.
+
+    All threads count: one that holds the interpreter's lock holds up the loop's.
+    """
+    found = {}
+    for thread in Path("/proc/self/task").glob("*/schedstat"):
+        with contextlib.suppress(OSError):  # it has ended
+            found[thread.parent.name] = int(thread.read_text().split()[1]) / 1e9
+    return found
 
 
 def within(
