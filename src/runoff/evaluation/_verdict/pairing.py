@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -111,6 +111,45 @@ def paired(before: Measured | Values, after: Measured | Values) -> Pair:
     ]
     columns = np.array(rows, np.float64)
     return Pair(ids, measures, columns[0], columns[1], judged, texts, _notes(before, after))
+
+
+def once_each(pair: Pair) -> Pair:
+    """Return the pair with the queries of one text as one, whatever its case and spacing.
+
+    It has the id of the first and the mean values of all: asking a question again proves no more.
+    """
+    of_text: dict[str, list[int]] = {}
+    for at, query_id in enumerate(pair.query_ids):
+        text = " ".join(pair.texts.get(query_id, "").casefold().split())
+        of_text.setdefault(text or f"\0{query_id}", []).append(at)
+    several = [rows for rows in of_text.values() if len(rows) > 1]
+    if not several:
+        return pair
+    before, after = pair.before.copy(), pair.after.copy()
+    judged = None if pair.judged is None else pair.judged.copy()
+    for rows in several:
+        for values in (before, after):
+            values[:, rows[0]] = values[:, rows].mean(axis=1)
+        if judged is not None:
+            some = judged[:, :, rows]
+            seen = (~np.isnan(some)).sum(axis=2)
+            judged[:, :, rows[0]] = np.where(
+                seen, np.nansum(some, axis=2) / np.maximum(seen, 1), np.nan
+            )
+    first = [rows[0] for rows in of_text.values()]
+    repeated = len(pair.query_ids) - len(first)
+    note = (
+        f"{repeated} of {len(pair.query_ids)} queries repeat the text of another; each text counts "
+        "once, with the mean of its values."
+    )
+    return replace(
+        pair,
+        query_ids=tuple(pair.query_ids[at] for at in first),
+        before=before[:, first],
+        after=after[:, first],
+        judged=None if judged is None else judged[:, :, first],
+        notes=(*pair.notes, note),
+    )
 
 
 def _notes(before: Measured | Values, after: Measured | Values) -> tuple[str, ...]:
