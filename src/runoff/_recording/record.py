@@ -132,7 +132,7 @@ def record(  # noqa: PLR0913 - all but the first three by name
     stages = stages_of(known.pipeline.reranker)
     begun = None if path is None else Folder.begun(path)
     if reads_together(known, stages, depth, asked, begun):
-        stages = [as_one(known.pipeline.reranker)]  # type: ignore[arg-type] # it has stages
+        stages = [as_one(known.pipeline.reranker)]
     setup = setup_of(known, stages, depth, window, queries, texts=texts)
     if any(stage.setup.listwise for stage in stages):
         _check_exact(setup)

@@ -16,7 +16,7 @@ from runoff.deadline import Deadline
 from runoff.pipeline._second_stage import Wrapped
 from runoff.pipeline._stages import split
 from runoff.rerank._fallback import Fallback
-from runoff.rerank._inner import Composed, asked
+from runoff.rerank._inner import Composed, as_inner, asked
 from runoff.rerank._pointwise import Pointwise
 
 if TYPE_CHECKING:
@@ -127,12 +127,13 @@ def found_together(
     )
 
 
-def as_one(reranker: Reranker) -> Stage:
+def as_one(given: object) -> Stage:
     """Return a whole second stage as one that reads several candidates at once.
 
     Raises:
         InvalidArgument: it has a threshold that a replay could not apply.
     """
+    reranker = as_inner("reranker", given)
     name = name_of(reranker)
     leaves = [*leaves_of(reranker)]
     check_unlimited(leaves, f"inside {name}, which orders candidates by each other")

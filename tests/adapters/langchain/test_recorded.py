@@ -5,9 +5,11 @@ from langchain_core.documents import BaseDocumentCompressor
 from langchain_core.runnables import RunnableLambda
 from recorded import Questions
 
+from runoff import TwoStage
 from runoff.errors import InvalidArgument
 from runoff.evaluation import record, replay
 from runoff.langchain import HybridRetriever, RunoffRerank, TwoStageRetriever
+from runoff.recall import BM25
 from runoff.scores import ScoreKind, Threshold
 
 QUESTIONS = Questions(
@@ -168,3 +170,21 @@ def test_a_filter_that_reads_each_document_alone(store, embeddings):
     runs = replay(made, window=5)
     for query_id, text in QUESTIONS.queries.items():
         assert list(runs[query_id]) == [two.id for two in one.invoke(text)]
+
+
+class Interleaved(BaseDocumentCompressor):
+    """Somebody else's compressor: every second document first."""
+
+    def compress_documents(self, documents, query, callbacks=None):
+        return [*documents[::2], *documents[1::2]]
+
+
+def test_a_compressor_in_a_pipeline_of_ours():
+    """A TwoStage is given the compressor itself, and is recorded as it reads."""
+    texts = [f"ship {'at dawn ' * (at % 5)}{at}" for at in range(30)]
+    one = TwoStage({"bm25": BM25(texts)}, reranker=Interleaved(), depth=20, window=10)
+    with pytest.raises(InvalidArgument, match="depth=200: must be 20, and window=10"):
+        record(one, QUESTIONS, progress=False)
+    runs = replay(record(one, QUESTIONS, 20, window=10, progress=False))
+    for query_id, text in QUESTIONS.queries.items():
+        assert list(runs[query_id]) == [two.doc_id for two in one.search(text)]
