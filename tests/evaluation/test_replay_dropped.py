@@ -89,7 +89,7 @@ def test_a_threshold_of_a_users_reranker_is_refused():
 
 def test_earlier_recordings_with_such_a_threshold_are_refused(monkeypatch):
     """They are not replayed with a second stage; without one, and with another, they are."""
-    monkeypatch.setattr(capture, "_check_unlimited", lambda *_: None)
+    monkeypatch.setattr(capture, "check_unlimited", lambda *_: None)
     monkeypatch.setattr(capture, "check_unlimited_answer", lambda *_: None)
     made = recorded(Fallback([LIMITED]))
     monkeypatch.undo()

@@ -112,7 +112,8 @@ def test_empty_grades_and_merged_cells(tmp_path):
         ("query_id,query,doc_id\n1,one,d1\n2,,d2\n", "line 3.*its id is not that of the row above"),
         ("query,doc_id,grade\none,,1\n", "line 2.*is graded, but names no document"),
         ("query,doc_id,grade\none,d1,perhaps\n", "line 2.*whole number.*pass grades="),
-        ('query,doc_id,grade\none,d1,"1,5"\n', "line 2.*'1,5'.*whole number"),
+        ('query,doc_id,grade\none,d1,"1,5"\n', "line 2.*whole number.*grades={'1,5': 1}"),
+        ("query,doc_id,grade\none,d1,50 %\n", "line 2.*whole number.*grades={'50 %': 1}"),
         ('query,doc_id\none,"D1, D2, D3"\n', "line 2.*'D1, D2, D3'.*as documents= to split it"),
         ("query,doc_id\none,1.23E+17\n", "line 2.*a spreadsheet rounded"),
         ("query,doc_id,grade\none,d1,1\none,d1,0\n", "line 3.*grade of 'd1' was 1"),
@@ -131,6 +132,23 @@ def test_what_is_unclear_is_refused_with_its_line(tmp_path, text, message):
     """What could mean two things is not guessed; the error has the line and what to do."""
     with pytest.raises((MalformedData, InvalidArgument), match=message):
         csv(tmp_path / "j.csv", text)
+
+
+@pytest.mark.parametrize("given", ["Mar-24", "2. Jan", "01.03.2024", "2024-03-01 00:00:00"])
+def test_an_id_that_looks_like_a_date(tmp_path, given):
+    """Spreadsheets make dates of ids: refused where the documents lack it, else told."""
+    text = f"query,doc_id\none,{given}\none,market-24\n"
+    assert "1 ids look like dates" in csv(tmp_path / "j.csv", text).notes[0]
+    with pytest.raises(MalformedData, match=r"line 2.*made a date of an id"):
+        csv(tmp_path / "j.csv", text, documents=["3-24", "market-24"])
+    assert csv(tmp_path / "j.csv", text, documents=[given, "market-24"]).notes == ()
+
+
+def test_fractions_count_as_what_is_said_of_them(tmp_path):
+    """A grade of .5 is refused until somebody says what it is."""
+    text = "query,doc_id,grade\none,d1,0.5\none,d2,0\n"
+    found = csv(tmp_path / "j.csv", text, grades={"0.5": 1})
+    assert judged(found) == {text_key("one"): {"d1": 1, "d2": 0}}
 
 
 def test_an_encoding_that_cannot_be_told_can_be_given(tmp_path):

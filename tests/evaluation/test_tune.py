@@ -13,7 +13,7 @@ from tunable import Judge, Source, collection, recording
 
 from runoff import TwoStage
 from runoff.errors import InvalidArgument
-from runoff.evaluation import Recording, Setting, record, replay, tune
+from runoff.evaluation import Collection, Recording, Setting, record, replay, tune
 from runoff.evaluation._grid import Answers, grid_settings, own_setting
 from runoff.evaluation._measures.choice import cheapest_of_the_best, front, held_out
 from runoff.evaluation._trials import Trials
@@ -276,3 +276,20 @@ def test_every_shard_is_read_once(tmp_path, monkeypatch):
     ids = sorted(asked.queries, key=lambda one: one[::-1])
     assert [one.query_id for one in Answers(opened, ids).queries] == ids
     assert len(read) == len(set(read)) == 6  # five of twelve queries, and one of ten
+
+
+def test_a_question_asked_many_times_counts_once():
+    """A gain on one question is not proven by asking it again under other ids."""
+    ids = [f"q{at}" for at in range(60)]
+    texts = {one: f"moon and sea {at % 3}" for at, one in enumerate(ids)}
+    judged = Collection(texts, {one: {"d01": 1, "d02": 0} for one in ids})
+    made = record(pipeline(), judged, 30, progress=False)
+    found = tune(made, judged, grid={"window": [0, 20]})
+    assert found.queries == 3
+    assert any("57 of 60 queries repeat the text" in note for note in found.notes)
+    quality = np.vstack((np.zeros(60), np.linspace(0.2, 0.4, 60)))
+    same = np.ones((2, 60))
+    own = own_setting(made.setup)
+    trials = Trials((own, own), tuple(ids), {"nDCG@10": quality}, same, same, None)
+    assert choose(trials).decision == "better"
+    assert choose(trials.once_each(dict.fromkeys(ids, "how?"))).decision == "keep what you have"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from runoff.errors import InvalidArgument
-from runoff.evaluation import Collection, Comparison, Verdict, verdict
+from runoff.evaluation import Collection, Comparison, Verdict, evaluate, verdict
 
 
 def _values(numbers, measure="nDCG@10"):
@@ -341,3 +341,37 @@ def test_judged_shares_and_their_caution():
     assert "Fewer results of `after` were judged (100% before, 50% after)" in found.notes[0]
     assert found.hurt[0].text.startswith("question")
     assert [one.measure for one in found.comparisons] == ["nDCG@10", "RR@10", "R@100"]
+
+
+def test_a_question_asked_many_times_is_one_question():
+    """Sixty ids of one text prove nothing that one does not; sixty texts do."""
+    ids = [f"q{at}" for at in range(60)]
+    documents = [f"d{at}" for at in range(9)]
+    grades = {one: {**dict.fromkeys(documents, 0), "d3": 1} for one in ids}
+    after = {key: ["d3", "d0", "d1"] for key in ids}
+
+    def decided(texts):
+        collection = Collection(texts, grades)
+        runs = (dict.fromkeys(ids, documents), after)
+        return verdict(*(evaluate(run, collection, ["nDCG@10"]) for run in runs), rounds=1000)
+
+    apart = decided({one: f"how {one}?" for one in ids})
+    assert apart.decision == "keep"
+    again = decided({one: "How?" if at % 2 else " how? " for at, one in enumerate(ids)})
+    assert again.decision == "undecided"
+    assert again.main.queries == 1
+    assert again.main.difference == pytest.approx(apart.main.difference)
+    assert any("59 of 60 queries repeat the text of another" in note for note in again.notes)
+    assert len(again.changes) == len(ids)
+
+
+def test_judgments_without_a_relevant_document_prove_nothing():
+    """Every value is 0 whatever a system returns, which is not "no effect"."""
+    ids = [f"q{at}" for at in range(3000)]
+    collection = Collection(
+        {one: f"how {one}?" for one in ids}, {key: {"d1": 0, "d2": 0} for key in ids}
+    )
+    runs = ({key: ["d1", "d2"] for key in ids}, {key: ["d2", "d1"] for key in ids})
+    found = verdict(*(evaluate(run, collection, ["nDCG@10"]) for run in runs), rounds=100)
+    assert found.decision == "undecided"
+    assert "all of documents that are not relevant" in found.reason

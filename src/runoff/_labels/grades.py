@@ -19,6 +19,7 @@ MOST = 1_000_000
 
 # spreadsheets and pandas write 1.0 in a column of whole numbers with gaps
 _WHOLE = re.compile(r"\s*([+-]?\d{1,9})(?:\.0*)?\s*")
+_FRACTION = re.compile(r"\s*[+-]?\d{0,9}[.,]\d+\s*%?\s*|\s*\d{1,9}\s*%\s*")
 _DECIMAL_COMMA = re.compile(r"([+-]?\d{1,9}),0*")
 _NO = (
     *("no", "n", "false", "f", "irrelevant", "not relevant", "nonrelevant", "non relevant"),
@@ -99,6 +100,8 @@ class Grades:
         grade = self.known(value)
         if grade is None:
             remedy = f"the grade must be a whole number from -{MOST:,} to {MOST:,}"
+            if _FRACTION.fullmatch(str(value)):
+                remedy += f"; say what it counts as, such as grades={{{str(value).strip()!r}: 1}}"
             if isinstance(value, str) and any(map(str.isalpha, value)):
                 remedy += ", or a word such as yes or no; pass grades= to give other words a grade"
             raise MalformedData(where, value, remedy)
@@ -130,6 +133,8 @@ def _number(value: object) -> int | None:
 def _word(value: object) -> str | None:
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, float):
+        return str(value)
     return value if isinstance(value, str) else None
 
 

@@ -27,6 +27,13 @@ _ANY_LIST = re.compile(r"[\s,;|/+&]+")
 _STARS = 10  # the highest grade that a column of an unknown name may have
 _ROUNDED = re.compile(r"\d[.,]\d+E\+\d+", re.IGNORECASE)  # what Excel makes of a long number
 
+_MONTH = r"(?:jan|feb|m[aä]r|mrz|apr|ma[iy]|jun|jul|aug|sept?|o[ck]t|nov|de[cz])\.?"
+_DATE = re.compile(
+    rf"\d{{1,2}}[-./ ]+{_MONTH}(?:[-./ ]+\d{{2,4}})?|{_MONTH}[- ]\d{{2,4}}"
+    r"|\d{1,2}([./])\d{1,2}\1\d{2,4}|\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d)?)?",
+    re.IGNORECASE,
+)  # what a spreadsheet makes of an id such as 3-24
+
 
 class Sheet:
     """What is read of one table.
@@ -203,13 +210,11 @@ class _Reader:
             text = cell if isinstance(cell, str) else str(cell)
             self._sheet.answers.setdefault(key := text_key(text), Document(key, text))
             return [key]
-        doc_id = str(cell_name(where, cell))
-        if _ROUNDED.fullmatch(doc_id):
-            remedy = "is a long number that a spreadsheet rounded: format the column as text"
-            raise MalformedData(where, doc_id, remedy)
         known = self._documents
+        doc_id = str(cell_name(where, cell))
         if known is not None and doc_id in known:
             return [doc_id]
+        self._check_unspoilt(where, doc_id)
         if known is not None:
             several = [part for part in _ANY_LIST.split(doc_id) if part]
             for parts in (_listed(doc_id), several):
@@ -230,6 +235,18 @@ class _Reader:
             )
             raise MalformedData(where, doc_id, remedy)
         return [doc_id]
+
+    def _check_unspoilt(self, where: str, doc_id: str) -> None:
+        """Refuse what a spreadsheet made of an id, and count what it may have made of one."""
+        remedy = ""
+        if _ROUNDED.fullmatch(doc_id):
+            remedy = "is a long number that a spreadsheet rounded: format the column as text"
+        elif _DATE.fullmatch(doc_id):
+            self._counts["dates"] += 1
+            if self._documents is not None:
+                remedy = "is not among the documents; a spreadsheet may have made a date of an id"
+        if remedy:
+            raise MalformedData(where, doc_id, remedy)
 
     def _label(self) -> None:
         """Add the labels of the queries.
@@ -280,6 +297,7 @@ class _Reader:
             ("no grade", f"{{}} rows without a grade{without} are not judged"),
             ("no document", "{} rows without a document are ignored"),
             ("lists", "{} cells with several ids are split"),
+            ("dates", "{} ids look like dates, which a spreadsheet may have made of other ids"),
             ("empty rows", "{} empty rows are skipped"),
         ):
             if counts[name]:
@@ -337,6 +355,9 @@ def cell_name(where: str, value: object) -> str | None:
         return str(int(value))
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
+    if isinstance(value, float) and value.is_integer():
+        remedy = "is a long number that a spreadsheet rounded: format the column as text"
+        raise MalformedData(where, value, remedy)
     if not isinstance(value, str):
         raise MalformedData(where, value, "must be a name or a number")
     return value

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -32,10 +32,18 @@ from runoff.rerank._pointwise import Pointwise
 from runoff.rerank._wrapping import innermost
 from runoff.scores import ModelIdentity, ScoreKind, Usage
 from runoff.trace import FateKind, Scoring
-from runoff.types import Ranked, Reranking
+from runoff.types import Dropped, Ranked, Reranking
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import (
+        Callable,
+        Collection,
+        Container,
+        Iterable,
+        Iterator,
+        Mapping,
+        Sequence,
+    )
 
     from numpy.typing import NDArray
 
@@ -43,8 +51,8 @@ if TYPE_CHECKING:
     from runoff.grouping import Grouping
     from runoff.protocols import Fusion, Reranker
     from runoff.rerank._inner import StageAnswer
-    from runoff.trace import Fate, Trace
-    from runoff.types import Candidate, Document, Dropped, Hit, Outcome, Query
+    from runoff.trace import Fate, StageTrace, Trace
+    from runoff.types import Candidate, Document, Hit, Outcome, Query
 
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 _CODES = {
@@ -80,9 +88,9 @@ def stages_of(given: object) -> list[Stage]:
     reranker = as_reranker(given)
     if reranker is None:
         return []
-    leaves = [*_leaves(reranker)]
+    leaves = [*leaves_of(reranker)]
     if any(isinstance(one, ListwiseLLM) for one in leaves):
-        _check_unlimited(leaves, "together with a ListwiseLLM")
+        check_unlimited(leaves, "together with a ListwiseLLM")
         return [Stage(reranker, StepSetup(name_of(reranker), pointwise=False, listwise=True))]
     if isinstance(reranker, Cascade):
         steps = [(one.second, one.keep, one.margin) for one in reranker.steps]  # type: ignore[union-attr] # it made them so
@@ -91,7 +99,7 @@ def stages_of(given: object) -> list[Stage]:
     return [_stage(*step) for step in steps]
 
 
-def _check_unlimited(leaves: Iterable[object], where: str) -> None:
+def check_unlimited(leaves: Iterable[object], where: str) -> None:
     """Refuse thresholds if a recording cannot say which answers they were applied to."""
     for one in leaves:
         if (limit := getattr(one, "threshold", None)) is not None:
@@ -118,7 +126,7 @@ def check_unlimited_answer(answer: Reranking, step: StepSetup) -> None:
         raise InvalidArgument("reranker", step.name, remedy)
 
 
-def _leaves(reranker: object) -> Iterator[object]:
+def leaves_of(reranker: object) -> Iterator[object]:
     """Yield a reranker, or those that it is made of."""
     if isinstance(reranker, Wrapped):
         reranker = reranker.inner
@@ -126,13 +134,13 @@ def _leaves(reranker: object) -> Iterator[object]:
         yield reranker
         return
     for one in parts_of(reranker):
-        yield from _leaves(one)
+        yield from leaves_of(one)
 
 
 def _stage(reranker: Reranker, keep: int | None, margin: float | None) -> Stage:
     name = name_of(reranker)
     if not isinstance(reranker, Pointwise):
-        _check_unlimited(_leaves(reranker), f"inside {type(reranker).__name__}")
+        check_unlimited(leaves_of(reranker), f"inside {type(reranker).__name__}")
         return Stage(reranker, StepSetup(name, pointwise=False, keep=keep, margin=margin))
     setup = StepSetup(
         name,
@@ -158,7 +166,7 @@ def describe_part(part: object) -> str:
         key = scorer.cache_key if isinstance(scorer, Cacheable) else describe_part(scorer)
         text = getattr(part.text, "__qualname__", "") or _ADDRESS.sub("", repr(part.text))
         return f"{part.name} ({key}) passages={part.passages!r} text={text}"
-    models = [one for one in _leaves(part) if isinstance(one, ListwiseLLM)]
+    models = [one for one in leaves_of(part) if isinstance(one, ListwiseLLM)]
     if models:
         prompts = [text_key(one.prompt_text) for one in models]
         return " ".join([_ADDRESS.sub("", repr(part)), *prompts])
@@ -194,18 +202,29 @@ class FusionTap:
         return self._chosen.fuse(rankings)
 
 
+Reads: TypeAlias = "Callable[[Sequence[Candidate]], Collection[str]]"
+"""Says of candidates the keys of those that are read."""
+
+
 class ScoreAll:
     """A reranker for one search, in which every stage scores every candidate.
 
     Its reranking is the last stage's, and is incomplete if any stage left a candidate unscored.
 
+    Args:
+        stages: the rerankers of the stages.
+        reads: which candidates are read; None reads all.
+
     Attributes:
         answers: what each stage answered.
+        unread: the keys of the candidates that were not read.
     """
 
-    def __init__(self, stages: Sequence[Reranker]) -> None:
+    def __init__(self, stages: Sequence[Reranker], reads: Reads | None = None) -> None:
         self._stages = stages
+        self._reads = reads
         self.answers: list[StageAnswer] = []
+        self.unread: frozenset[str] = frozenset()
 
     @property
     def name(self) -> str:
@@ -215,12 +234,21 @@ class ScoreAll:
     def rerank(
         self, query: Query, candidates: Sequence[Candidate], *, deadline: Deadline | None = None
     ) -> Reranking:
-        """Let each stage score all candidates.
+        """Let each stage score all candidates, or those that are to be read.
 
         Raises:
             Exception: a stage's error.
         """
-        whole = deadline or Deadline()
+        if self._reads is None:
+            return self._read(query, candidates, deadline or Deadline())
+        chosen = self._reads(candidates)
+        left = [one for one in candidates if one.key not in chosen]
+        self.unread = frozenset(one.key for one in left)
+        read = [one for one in candidates if one.key in chosen]
+        made = self._read(query, read, deadline or Deadline()) if read else Reranking(())
+        return replace(made, dropped=(*made.dropped, *(Dropped(one, "unread") for one in left)))
+
+    def _read(self, query: Query, candidates: Sequence[Candidate], whole: Deadline) -> Reranking:
         self.answers = []
         for stage in self._stages:
             answer = run(asked(stage, query, candidates, whole.branch()))
@@ -299,7 +327,13 @@ def capture(  # noqa: PLR0913 - everything that one search leaves behind
         step_scores(answer, row, pointwise=step.pointwise)
         for answer, step in zip(answers, setup.steps, strict=True)
     ]
-    why = tuple(fate.grouped_under or fate.reason for fate in fates)
+    unread = reranker.unread if reranker is not None else frozenset()
+    codes = [_fate_code(fate, unread) for fate in fates]
+    outcome, traced = _as_read(outcome, () if trace is None else trace.stages, len(unread))
+    why = tuple(
+        "" if code is FateCode.TAIL else fate.grouped_under or fate.reason
+        for fate, code in zip(fates, codes, strict=True)
+    )
     group, twin, near, under = group_recorded(grouping, candidates)
     return RecordedQuery(
         query_id=query_id,
@@ -312,7 +346,7 @@ def capture(  # noqa: PLR0913 - everything that one search leaves behind
         rerank_score=_floats([fate.rerank_score for fate in fates]),
         rerank_rank=np.array([fate.rerank_rank or 0 for fate in fates], np.int32),
         truncated=np.array([fate.truncated for fate in fates], np.bool_),
-        fate=np.array([_fate_code(fate) for fate in fates], np.uint8),
+        fate=np.array(codes, np.uint8),
         why=why if any(why) else (),
         content=np.array([_content(one) for one in documents], np.uint8),
         text_length=np.array([len(one.text) for one in documents], np.int32),
@@ -322,12 +356,23 @@ def capture(  # noqa: PLR0913 - everything that one search leaves behind
         grouped_under=under,
         steps=tuple(scores for scores, _ in steps),
         step_truncated=tuple(cut for _, cut in steps),
-        stages=() if trace is None else trace.stages,
+        stages=traced,
         outcome=outcome,
         model=ModelIdentity("") if trace is None else trace.model,
         kind=ScoreKind.UNKNOWN if trace is None else trace.kind,
         texts=tuple(one.text for one in documents) if setup.texts else (),
     )
+
+
+def _as_read(
+    outcome: Outcome, stages: tuple[StageTrace, ...], unread: int
+) -> tuple[Outcome, tuple[StageTrace, ...]]:
+    """Return what a search says of itself without the candidates that were not to be read."""
+    if not unread:
+        return outcome, stages
+    scored, total = max(outcome.scored - unread, 0), outcome.total - unread
+    last = replace(stages[-1], entered=stages[-1].entered - unread)
+    return replace(outcome, scored=scored, total=total), (*stages[:-1], last)
 
 
 def _floats(values: Sequence[float | None]) -> NDArray[np.float64]:
@@ -347,7 +392,9 @@ def _origin(hits: Sequence[Hit], row: Mapping[str, int]) -> Origin:
     return Origin(rank, score, low, high)
 
 
-def _fate_code(fate: Fate) -> FateCode:
+def _fate_code(fate: Fate, unread: Container[str]) -> FateCode:
+    if fate.scoring is Scoring.TAIL or fate.candidate.key in unread:
+        return FateCode.TAIL
     if fate.kind is FateKind.DROPPED:
         return FateCode.DROPPED
     return _CODES.get(fate.scoring, FateCode.UNSCORED)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 
@@ -21,8 +21,17 @@ if TYPE_CHECKING:
 def check_other(given: object, steps: Sequence[StepSetup]) -> None:
     """Refuse a listwise reranker in the place of the recorded one."""
     if any(step.listwise for step in steps):
-        remedy = "orders several candidates at once: record the system with it, and compare the two"
-        raise InvalidArgument("reranker", given, remedy)
+        refuse(given)
+
+
+def refuse(given: object) -> NoReturn:
+    """Refuse a reranker whose order holds only for the candidates that it reads together.
+
+    Raises:
+        InvalidArgument: always.
+    """
+    remedy = "orders several candidates at once: record the system with it, and compare the two"
+    raise InvalidArgument("reranker", given, remedy)
 
 
 def check_read(query: RecordedQuery, name: str, rows: NDArray[np.int64]) -> None:

@@ -17,11 +17,14 @@ from runoff._recording.capture import (
     ScoreAll,
     capture,
     describe_part,
+    leaves_of,
     stages_of,
 )
+from runoff._recording.own_reading import own_reading
 from runoff._recording.query import Stored
 from runoff._recording.recording import Recording
 from runoff._recording.setup import GroupSetup, Setup, fusion_to_json, queries_digest
+from runoff._recording.together import as_one, reads_together
 from runoff._util.arguments import count
 from runoff._util.faults import degrades
 from runoff._util.messages import error_text, visible
@@ -44,6 +47,7 @@ if TYPE_CHECKING:
     from runoff._util.progress import Wanted
     from runoff._waiting.cluster import Executor
     from runoff.pipeline._systems import System
+    from runoff.types import Candidate
 
 _WORKERS = 4
 logger = logging.getLogger("runoff")
@@ -86,9 +90,10 @@ def record(  # noqa: PLR0913 - all but the first three by name
         depth: hits asked of each source, at least as many as the system asks.
         path: a directory that is new, empty, or holds an interrupted recording of the same system
             and queries; None keeps the recording in memory.
-        window: the most candidates of one query to score, in fused order; None scores all. A
-            smaller window costs less, and no replay can read beyond it. With a `ListwiseLLM` both
-            the depth and the window must be the system's.
+        window: the most candidates of one query to score, in fused order; None scores all. Those
+            that the system itself reads are scored beside them. A smaller window costs less, and no
+            replay can read beyond it. With a reranker that reads candidates together, such as a
+            `ListwiseLLM`, both the depth and the window must be the system's.
         texts: whether to keep the documents' texts, for replays with another scorer.
         workers: queries searched at the same time. Use 1 to measure latencies without contention.
         executor: `"local"` searches in threads of this process. `"ray"` searches on a Ray cluster
@@ -125,6 +130,9 @@ def record(  # noqa: PLR0913 - all but the first three by name
         from runoff._recording.shards import Folder, alone  # noqa: PLC0415 - pyarrow is an extra
     known.pipeline.warmup()
     stages = stages_of(known.pipeline.reranker)
+    begun = None if path is None else Folder.begun(path)
+    if reads_together(known, stages, depth, asked, begun):
+        stages = [as_one(known.pipeline.reranker)]
     setup = setup_of(known, stages, depth, window, queries, texts=texts)
     if any(stage.setup.listwise for stage in stages):
         _check_exact(setup)
@@ -153,12 +161,15 @@ def _check_exact(setup: Setup) -> None:
         InvalidArgument: names the argument and its value.
     """
     name = setup.steps[0].name
-    remedy = f"must be {{}}, as in the system: {name} orders only the candidates that it reads"
-    if setup.recorded_depth != setup.depth:
-        raise InvalidArgument("depth", setup.recorded_depth, remedy.format(setup.depth))
     most = min(setup.window, setup.depth * len(setup.sources))
+    why = f"{name} orders candidates by each other, so its order is valid only for those it reads"
+    if setup.recorded_depth != setup.depth:
+        remedy = f"must be {setup.depth}, and window={most}, as the system's: {why}"
+        raise InvalidArgument("depth", setup.recorded_depth, remedy)
     if setup.recorded_window != most:
-        raise InvalidArgument("window", setup.recorded_window, remedy.format(most))
+        raise InvalidArgument(
+            "window", setup.recorded_window, f"must be {most}, the system's: {why}"
+        )
     if setup.group is not None:
         remedy = f"cannot be recorded: without grouping, {name} would read other candidates"
         raise InvalidArgument("group", setup.group, remedy)
@@ -229,7 +240,10 @@ def setup_of(
         group = GroupSetup("" if by is None else name, grouping.duplicates, grouping.per_group)
     parts = {f"source {name}": describe_part(one) for name, one in pipeline.sources.items()}
     for at, stage in enumerate(stages, 1):
-        parts[f"reranker {at}"] = describe_part(stage.reranker)
+        described = [describe_part(stage.reranker)]
+        if stage.setup.listwise:  # it may be made of others
+            described += map(describe_part, leaves_of(stage.reranker))
+        parts[f"reranker {at}"] = " ".join(dict.fromkeys(described))
     if known.filters is not None:
         parts["filters"] = repr(known.filters)
     if pipeline.id_of is not None:
@@ -266,7 +280,16 @@ class _Search:
     def __call__(self, query_id: str, query: Query) -> RecordedQuery:
         setup = self._setup
         tap = FusionTap(self._pipeline.fusion)
-        reranker = ScoreAll([stage.reranker for stage in self._stages]) if self._stages else None
+        most = widest = setup.recorded_depth * len(setup.sources)
+        reads = None
+        if setup.recorded_window < widest:
+            if any(step.listwise for step in setup.steps):
+                most = setup.recorded_window
+            else:
+                reads = functools.partial(self._chosen, tap)
+        reranker = None
+        if self._stages:
+            reranker = ScoreAll([stage.reranker for stage in self._stages], reads)
         strict = self._pipeline.on_error == "raise"  # one failed query must not end a recording
         wide = dataclasses.replace(
             self._pipeline,
@@ -282,7 +305,7 @@ class _Search:
                 query,
                 filters=self._filters,
                 depth=setup.recorded_depth,
-                window=setup.recorded_window,
+                window=most,
                 top_k=setup.recorded_depth * len(setup.sources),
             )
         except RecallFailed as failed:
@@ -303,6 +326,12 @@ class _Search:
             trace=response.trace,
             grouping=as_grouping(self._pipeline.group),
         )
+
+    def _chosen(self, tap: FusionTap, candidates: Sequence[Candidate]) -> set[str]:
+        """Return the keys of the candidates within the window, and of those the system reads."""
+        window = self._setup.recorded_window
+        first = {one.key for one in candidates if one.fusion_rank <= window}
+        return first | own_reading(self._pipeline, tap.rankings)
 
 
 def _parallel(search: _Search, asked: Mapping[str, Query], workers: int) -> Iterator[RecordedQuery]:

@@ -158,11 +158,11 @@ def replay(  # noqa: PLR0913 - every setting has a default
 
     A setting that is left out stays as the system is configured. The answer is the live pipeline's,
     id for id, if two things hold: a source asked for fewer hits returns the first of those it
-    returned, none of them twice; and the reranker scores each pair independently. For any other
-    reranker (`StepSetup.pointwise` is False) the order it gave when it read every candidate is
-    kept. Queries recorded degraded answer without the parts that they lack. Where sources hold
-    different texts for one id, settings that would read another text than the one recorded are
-    refused.
+    returned, none of them twice; and the reranker scores each candidate by itself. Of one that
+    `record` found to read candidates together, settings that give it others than the recorded ones
+    are refused. Queries recorded degraded answer without the parts that they lack. Where sources
+    hold different texts for one id, settings that would read another text than the one recorded
+    are refused.
 
     Args:
         recording: what `record` returned.

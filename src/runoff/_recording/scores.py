@@ -14,8 +14,9 @@ from runoff._recording.capture import (
     stages_of,
     step_scores,
 )
-from runoff._recording.listwise import check_other
+from runoff._recording.listwise import check_other, refuse
 from runoff._recording.query import Content, FateCode
+from runoff._recording.together import READ, found_together, known_together, suspects
 from runoff._util.faults import lacks
 from runoff.errors import InvalidArgument
 from runoff.rerank._foreign import REMOVED_BY
@@ -138,6 +139,11 @@ def scores_by(recording: Recording, reranker: object) -> tuple[ScoresOf, tuple[S
         remedy = "needs the documents' texts: record(..., texts=True), or replay a recording of it"
         raise InvalidArgument("reranker", reranker, remedy)
     setups = tuple(stage.setup for stage in stages)
+    most = max(recording.setup.window, READ)
+    texts = ((Query(one.text), _candidates(one)[:most]) for one in recording)
+    moving = len(recording.setup.sources) > 1
+    if known_together(stages) or found_together(suspects(stages), texts, moving=moving):
+        refuse(reranker)
     known: dict[str, StageScores] = {}
 
     def scores_of(query: RecordedQuery) -> StageScores:
@@ -149,10 +155,9 @@ def scores_by(recording: Recording, reranker: object) -> tuple[ScoresOf, tuple[S
     return scores_of, setups
 
 
-def _scored_now(
-    query: RecordedQuery, score_all: ScoreAll, setups: Sequence[StepSetup]
-) -> StageScores:
-    candidates = [
+def _candidates(query: RecordedQuery) -> list[Candidate]:
+    """Return what a reranker can read of a recorded query, in fused order."""
+    return [
         Candidate(
             Document(query.doc_ids[row], query.texts[row]),
             query.keys[row],
@@ -161,8 +166,13 @@ def _scored_now(
         )
         for row in np.flatnonzero(query.content == Content.TEXT).tolist()
     ]
+
+
+def _scored_now(
+    query: RecordedQuery, score_all: ScoreAll, setups: Sequence[StepSetup]
+) -> StageScores:
     place = {key: row for row, key in enumerate(query.keys)}
-    last = score_all.rerank(Query(query.text), candidates)
+    last = score_all.rerank(Query(query.text), _candidates(query))
     for answer, setup in zip(score_all.answers, setups, strict=True):
         check_unlimited_answer(answer.reranking, setup)
     columns = [

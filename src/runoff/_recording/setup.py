@@ -34,8 +34,8 @@ class StepSetup:
 
     Attributes:
         name: the reranker's name.
-        pointwise: whether it scores each pair independently. If it does, every window can be
-            replayed exactly; if not, replays keep the order it gave when it read every candidate.
+        pointwise: whether it is a scorer of pairs. Replays of others keep the order it gave when it
+            read every candidate, which is that of every window unless it is `listwise`.
         blend: the weight of the pair scores; None leaves fusion out.
         threshold: the score below which it drops candidates, as (value, kind, model); None for no
             threshold.

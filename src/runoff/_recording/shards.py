@@ -122,6 +122,12 @@ class Folder(Stored):
         found._tidy()
         return found
 
+    @classmethod
+    def begun(cls, path: str | os.PathLike[str]) -> Self | None:
+        """Open a recording if the directory has one, else return None."""
+        folder = path_of("path", path)
+        return cls(folder) if (folder / _MANIFEST).is_file() else None
+
     def _tidy(self) -> None:
         """Delete what a killed process left: half-written files and small shards already merged."""
         for left in self.path.glob("*.partial"):

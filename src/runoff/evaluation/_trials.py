@@ -12,6 +12,7 @@ from runoff._labels.remarks import check_recorded, degraded
 from runoff.errors import InvalidArgument
 from runoff.evaluation._grid import Answers
 from runoff.evaluation._measures.measures import Evaluator
+from runoff.evaluation._verdict.pairing import by_text, repeated
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -175,6 +176,29 @@ class Trials:
             cost=None if self.cost is None else self.cost[:, at],
         )
 
+    def once_each(self, texts: Mapping[str, str]) -> Trials:
+        """Return the trials with the queries of one text as one, which has their mean values.
+
+        Args:
+            texts: query id to text.
+        """
+        asked = by_text(self.query_ids, texts)
+        if len(asked) == len(self.query_ids):
+            return self
+
+        def mean(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+            return np.array([rows[:, at].mean(axis=1) for at in asked]).T
+
+        return replace(
+            self,
+            query_ids=tuple(self.query_ids[at[0]] for at in asked),
+            values={name: mean(rows) for name, rows in self.values.items()},
+            pairs=mean(self.pairs),
+            ms=mean(self.ms),
+            cost=None if self.cost is None else mean(self.cost),
+            notes=(*self.notes, repeated(len(self.query_ids), len(asked))),
+        )
+
 
 def run_trials(
     recording: Recording,
@@ -226,7 +250,7 @@ def run_trials(
         notes.append(f"{costs.cached} pairs came from a cache: without it, searches take longer.")
     notes += degraded(recording)
     money = [one.cost for one in spent if one.cost is not None]
-    return Trials(
+    made = Trials(
         tuple(done),
         evaluator.query_ids,
         {name: np.array(column) for name, column in values.items()},
@@ -235,3 +259,4 @@ def run_trials(
         np.array(money) if len(money) == len(spent) else None,
         tuple(notes),
     )
+    return made.once_each(collection.queries)

@@ -5,9 +5,11 @@ from langchain_core.documents import BaseDocumentCompressor
 from langchain_core.runnables import RunnableLambda
 from recorded import Questions
 
+from runoff import TwoStage
 from runoff.errors import InvalidArgument
 from runoff.evaluation import record, replay
 from runoff.langchain import HybridRetriever, RunoffRerank, TwoStageRetriever
+from runoff.recall import BM25
 from runoff.scores import ScoreKind, Threshold
 
 QUESTIONS = Questions(
@@ -128,5 +130,61 @@ def test_what_theirs_leaves_out_is_not_replaced(store):
     one = TwoStageRetriever(
         retriever=store.as_retriever(), reranker=Strict(), k=8, depth=10, window=5
     )
-    made = _recorded(one)
+    with pytest.raises(InvalidArgument, match="window=10: must be 5"):
+        _recorded(one)
+    _same(record(one, QUESTIONS, 10, window=5, progress=False), one)
+
+
+@pytest.mark.filterwarnings("ignore:.*langchain-community:DeprecationWarning")
+@pytest.mark.parametrize("kind", ["LongContextReorder", "EmbeddingsRedundantFilter"])
+def test_transformers_that_read_documents_together(store, embeddings, kind):
+    """LangChain's own are recorded as the system reads, and replayed in no other window."""
+    compressors = pytest.importorskip("langchain_classic.retrievers.document_compressors")
+    transformers = pytest.importorskip("langchain_community.document_transformers")
+    options = {"embeddings": embeddings, "similarity_threshold": 0.4}
+    part = getattr(transformers, kind)(**options if kind.startswith("Emb") else {})
+    one = TwoStageRetriever(
+        retriever=store.as_retriever(),
+        reranker=compressors.DocumentCompressorPipeline(transformers=[part]),
+        k=6,
+        depth=8,
+    )
+    with pytest.raises(InvalidArgument, match="depth=10: must be 8"):
+        _recorded(one)
+    made = record(one, QUESTIONS, 8, progress=False)
     _same(made, one)
+    assert made.setup.steps[0].listwise
+    with pytest.raises(InvalidArgument, match="several candidates at once"):
+        replay(made, window=5)
+
+
+@pytest.mark.filterwarnings("ignore:.*langchain-community:DeprecationWarning")
+def test_a_filter_that_reads_each_document_alone(store, embeddings):
+    """LangChain's filter by similarity replays every window."""
+    pytest.importorskip("langchain_community")
+    compressors = pytest.importorskip("langchain_classic.retrievers.document_compressors")
+    part = compressors.EmbeddingsFilter(embeddings=embeddings, k=None, similarity_threshold=0.1)
+    options = {"retriever": store.as_retriever(), "reranker": part, "k": 6, "depth": 8}
+    made = _recorded(TwoStageRetriever(**options))
+    one = TwoStageRetriever(**options, window=5)
+    runs = replay(made, window=5)
+    for query_id, text in QUESTIONS.queries.items():
+        assert list(runs[query_id]) == [two.id for two in one.invoke(text)]
+
+
+class Interleaved(BaseDocumentCompressor):
+    """Somebody else's compressor: every second document first."""
+
+    def compress_documents(self, documents, query, callbacks=None):
+        return [*documents[::2], *documents[1::2]]
+
+
+def test_a_compressor_in_a_pipeline_of_ours():
+    """A TwoStage is given the compressor itself, and is recorded as it reads."""
+    texts = [f"ship {'at dawn ' * (at % 5)}{at}" for at in range(30)]
+    one = TwoStage({"bm25": BM25(texts)}, reranker=Interleaved(), depth=20, window=10)
+    with pytest.raises(InvalidArgument, match="depth=200: must be 20, and window=10"):
+        record(one, QUESTIONS, progress=False)
+    runs = replay(record(one, QUESTIONS, 20, window=10, progress=False))
+    for query_id, text in QUESTIONS.queries.items():
+        assert list(runs[query_id]) == [two.doc_id for two in one.search(text)]

@@ -86,6 +86,28 @@ def test_an_engine_with_several_postprocessors(index, peer, llm):
     )
 
 
+def test_an_engine_that_arranges_nodes(index, llm):
+    """LlamaIndex's arranger reads all nodes, and is recorded as the engine gives them to it."""
+    engine = index.as_query_engine(
+        llm=llm, similarity_top_k=6, node_postprocessors=[LongContextReorder()]
+    )
+    with pytest.raises(InvalidArgument, match="depth=10: must be 6, and window=6"):
+        _recorded(engine)
+    made = record(engine, QUESTIONS, 6, progress=False)
+    _same(made, lambda text: engine.retrieve(QueryBundle(text)))
+    with pytest.raises(InvalidArgument, match="several candidates at once"):
+        replay(made, window=4)
+
+
+def test_an_engine_with_a_cutoff(index, llm):
+    """A cutoff reads each node alone, so the recording may be deeper."""
+    cutoff = SimilarityPostprocessor(similarity_cutoff=0.05)
+    engine = index.as_query_engine(llm=llm, similarity_top_k=4, node_postprocessors=[cutoff])
+    made = _recorded(engine)
+    assert not made.setup.steps[0].listwise
+    assert {len(one) for one in made} == {10}
+
+
 def test_an_engine_over_two_stages_with_more_behind(index, overlap, llm):
     """Our retriever is recorded together with the postprocessor behind it."""
     retriever = TwoStageRetriever(index.as_retriever(), reranker=overlap(), top_n=10, depth=10)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +14,8 @@ from runoff.errors import InvalidArgument
 from runoff.evaluation._measures.measures import Measured
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
 Slice = tuple[str, str]
@@ -111,6 +113,54 @@ def paired(before: Measured | Values, after: Measured | Values) -> Pair:
     ]
     columns = np.array(rows, np.float64)
     return Pair(ids, measures, columns[0], columns[1], judged, texts, _notes(before, after))
+
+
+def by_text(query_ids: Sequence[str], texts: Mapping[str, str]) -> list[list[int]]:
+    """Return the places of the queries of each text, whatever its case and spacing, in order."""
+    found: dict[str, list[int]] = {}
+    for at, query_id in enumerate(query_ids):
+        text = " ".join(texts.get(query_id, "").casefold().split())
+        found.setdefault(text or f"\0{query_id}", []).append(at)
+    return list(found.values())
+
+
+def repeated(queries: int, texts: int) -> str:
+    """Return the note that queries repeat the text of others."""
+    return (
+        f"{queries - texts} of {queries} queries repeat the text of another; each text counts "
+        "once, with the mean of its values."
+    )
+
+
+def once_each(pair: Pair) -> Pair:
+    """Return the pair with the queries of one text as one.
+
+    It has the id of the first and the mean values of all: asking a question again proves no more.
+    """
+    asked = by_text(pair.query_ids, pair.texts)
+    several = [rows for rows in asked if len(rows) > 1]
+    if not several:
+        return pair
+    before, after = pair.before.copy(), pair.after.copy()
+    judged = None if pair.judged is None else pair.judged.copy()
+    for rows in several:
+        for values in (before, after):
+            values[:, rows[0]] = values[:, rows].mean(axis=1)
+        if judged is not None:
+            some = judged[:, :, rows]
+            seen = (~np.isnan(some)).sum(axis=2)
+            judged[:, :, rows[0]] = np.where(
+                seen, np.nansum(some, axis=2) / np.maximum(seen, 1), np.nan
+            )
+    first = [rows[0] for rows in asked]
+    return replace(
+        pair,
+        query_ids=tuple(pair.query_ids[at] for at in first),
+        before=before[:, first],
+        after=after[:, first],
+        judged=None if judged is None else judged[:, :, first],
+        notes=(*pair.notes, repeated(len(pair.query_ids), len(first))),
+    )
 
 
 def _notes(before: Measured | Values, after: Measured | Values) -> tuple[str, ...]:

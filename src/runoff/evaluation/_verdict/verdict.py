@@ -16,7 +16,7 @@ from runoff.evaluation._measures.differences import compare_means, span_of
 from runoff.evaluation._measures.measures import Measured
 from runoff.evaluation._measures.power import detectable, more_queries
 from runoff.evaluation._verdict.bounds import in_doubt
-from runoff.evaluation._verdict.pairing import paired, questions
+from runoff.evaluation._verdict.pairing import once_each, paired, questions
 from runoff.evaluation._verdict.result import Change, Comparison, Verdict
 from runoff.evaluation._verdict.unjudged import doubt_of, marked_in, pooled
 
@@ -76,7 +76,7 @@ def verdict(  # noqa: PLR0913 - every setting has a default
     The first measure decides, on all queries and on each slice; the other measures are reported on
     all queries. Each difference has a test and an interval that agree; Holm's procedure keeps the
     chance of any false finding within `level`: .8 of it goes to the first measure on all queries
-    and the rest is shared evenly.
+    and the rest is shared evenly. Queries of the same text count as one.
 
     Counted results that nobody judged are uncertainty: the decision has to hold for the worst and
     for the best judgments that they could have, else it is undecided, and `Verdict.unjudged` lists
@@ -126,7 +126,21 @@ def decide(
         found = in_doubt(pair, extent, decided, found, brief=brief)
     if unjudged is None and extent is None and (note := _marked(before, after, pair)):
         found = replace(found, notes=(*found.notes, note))
-    return doubted(found, caveats_of(before, after))
+    return doubted(found, caveats_of(before, after) or _irrelevant(before, after))
+
+
+def _irrelevant(before: Measured | Values, after: Measured | Values) -> str:
+    """Return why judgments without a relevant document prove nothing; empty if they have one."""
+    grades = [
+        grade
+        for one in (before, after)
+        if isinstance(one, Measured)
+        for judged in one.qrels.values()
+        for grade in judged.values()
+    ]
+    if not grades or max(grades) > 0:
+        return ""
+    return "all of documents that are not relevant, so that every value is 0"
 
 
 def _extent(
@@ -156,6 +170,7 @@ def _comparable(before: Measured, after: Measured) -> bool:
 
 def _decided(pair: Pair, rules: Rules, *, brief: bool) -> Verdict:
     """Return the verdict on two systems' values as they are."""
+    every, pair = pair, once_each(pair)
     bound, level, rounds, seed = rules.bound, rules.level, rules.rounds, rules.seed
     asked, notes = questions(pair, rules.slices or {}, rules.smallest)
     shares = np.full(len(asked), (1 - _MAIN_SHARE) / max(1, len(asked) - 1))
@@ -167,7 +182,7 @@ def _decided(pair: Pair, rules: Rules, *, brief: bool) -> Verdict:
     several = main.queries > 1
     deviation = float(pair.deltas[0].std(ddof=1)) if several else 0.0
     decision, keep_for, remove_for = _decision(compared, bound, level)
-    changes = () if brief else _changes(pair)
+    changes = () if brief else _changes(every)
     more = None
     if decision == "undecided" and not brief:
         span = span_of(pair.before[0], pair.after[0])
