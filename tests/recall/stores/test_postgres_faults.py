@@ -9,7 +9,7 @@ import threading
 import time
 
 import pytest
-from engines import postgres_server
+from engines import postgres_server, postgres_table
 from words import DIMENSIONS, embed
 
 from runoff import TwoStage
@@ -99,6 +99,19 @@ def test_a_deadline_ends_a_slow_query(execute, postgres, pool):
         )
         assert running.fetchone() == (0,)
     execute("DROP VIEW slow_view", "DROP TABLE slow")
+
+
+def test_a_connection_serves_after_its_first_query_was_cancelled(postgres, held):
+    """Settings of pgvector are empty texts after a query that ended before it was loaded."""
+    name = postgres_table(postgres, held, index="USING hnsw (embedding vector_cosine_ops)")
+    locked = psycopg.sql.SQL("LOCK TABLE {}").format(psycopg.sql.Identifier(name))
+    with psycopg_pool.ConnectionPool(postgres, min_size=1, max_size=1) as fresh:
+        source = Postgres(fresh, name, embed=embed)
+        with psycopg.connect(postgres) as other:
+            other.execute(locked)
+            with pytest.raises(DeadlineExceeded, match="statement timeout"):
+                source.retrieve(Query("fish"), depth=1, deadline=Deadline(0.3))
+        assert len(source.retrieve(Query("fish"), depth=60)) == 60
 
 
 def test_an_exhausted_pool_keeps_the_deadline(postgres, table):
