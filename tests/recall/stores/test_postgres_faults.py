@@ -114,6 +114,19 @@ def test_a_connection_serves_after_its_first_query_was_cancelled(postgres, held)
         assert len(source.retrieve(Query("fish"), depth=60)) == 60
 
 
+def test_a_column_that_was_dropped_is_named_once(execute, postgres, pool, held):
+    """The search that finds out raises, and the next one has read the table again."""
+    name = postgres_table(postgres, held)
+    quoted = psycopg.sql.Identifier(name).as_string()
+    execute(f"ALTER TABLE {quoted} ADD COLUMN extra int")
+    source = Postgres(pool, name, embed=embed)
+    assert len(source.retrieve(Query("fish"), depth=1)) == 1
+    execute(f"ALTER TABLE {quoted} DROP COLUMN extra")
+    with pytest.raises(IndexNotFound, match="extra"):
+        source.retrieve(Query("fish"), depth=1)
+    assert len(source.retrieve(Query("fish"), depth=1)) == 1
+
+
 def test_an_exhausted_pool_keeps_the_deadline(postgres, table):
     """While all connections are busy, the deadline ends the wait for one."""
     with psycopg_pool.ConnectionPool(postgres, min_size=1, max_size=1) as small:

@@ -6,7 +6,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from runoff.recall._stores.postgres_table import LAYOUT, literal, quoted
+from runoff.recall._stores.postgres_table import LAYOUT, literal, quoted, readable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -161,5 +161,7 @@ def _fields(table: Table) -> str:
     """Return the columns of the metadata, each as text of JSON or as a time."""
     parts = [f"{table.json}::text"] if table.json else []
     for name, kind in table.columns.items():
-        parts.append(quoted(name) if kind in _NATIVE else f"to_jsonb({quoted(name)})::text")
+        column = quoted(name)
+        time = f"CASE WHEN {readable(column)} THEN {column} END"
+        parts.append(time if kind in _NATIVE else f"to_jsonb({column})::text")
     return "".join(f", {part}" for part in parts)
