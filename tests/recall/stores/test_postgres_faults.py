@@ -5,6 +5,8 @@ import logging
 import os
 import pickle
 import signal
+import subprocess
+import sys
 import threading
 import time
 
@@ -234,3 +236,17 @@ def test_without_psycopg_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "psycopg_pool", None)
     with pytest.raises(MissingExtra, match=r"runoff\[postgres\]"):
         Postgres("dbname=x", "docs", embed=embed)
+
+
+def test_without_libpq_the_remedy_is_named():
+    """Where psycopg is installed and cannot be imported, the extra would not help."""
+    program = "from runoff.recall import Postgres; Postgres('host=x', 'docs', search='text')"
+    ended = subprocess.run(
+        [sys.executable, "-c", program],
+        check=False,
+        env=os.environ | {"PSYCOPG_IMPL": "odd"},
+        capture_output=True,
+        text=True,
+    )
+    assert "PermanentError: psycopg cannot be imported" in ended.stderr
+    assert 'pip install "psycopg[binary]"' in ended.stderr

@@ -91,6 +91,7 @@ class Postgres(EngineSource[Table]):
 
     Raises:
         MissingExtra: psycopg is not installed.
+        PermanentError: psycopg does not find libpq.
         InvalidArgument: an argument is wrong; names it.
     """
 

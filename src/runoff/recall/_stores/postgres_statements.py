@@ -95,9 +95,7 @@ def settings(table: Table, limit: int, *, exact: bool) -> list[Part]:
     # NULL before pgvector is loaded, and empty if a setting for one query was lost before that
     now = "nullif(current_setting('hnsw.ef_search', true), '')::int"
     least = (min(limit, _MOST_READ),)
-    parts: list[Part] = [
-        (f"set_config('hnsw.ef_search', greatest({now}, %s)::text, true)", least)
-    ]
+    parts: list[Part] = [(f"set_config('hnsw.ef_search', greatest({now}, %s)::text, true)", least)]
     if table.version >= _ITERATIVE_SINCE:
         parts.append(("set_config('hnsw.iterative_scan', 'strict_order', true)", ()))
         parts.append(("set_config('ivfflat.iterative_scan', 'relaxed_order', true)", ()))

@@ -20,7 +20,7 @@ SCORE_RANGES: dict[str, tuple[float | None, float | None]] = {
 
 def clamped(cosine: float) -> float:
     """Return a cosine within its range: rounding takes it some 1e-7 beyond."""
-    return 1.0 if cosine > 1.0 else -1.0 if cosine < -1.0 else cosine
+    return max(-1.0, min(1.0, cosine))
 
 
 def similarity(space: str, distance: float) -> float:
