@@ -48,6 +48,7 @@ __all__ = [
 Stage = Literal["recall", "fusion", "rerank"]
 
 
+@quick
 @dataclass(frozen=True, slots=True, repr=False)
 class Document:
     """One retrievable text.
@@ -80,7 +81,8 @@ class Document:
             raise InvalidArgument("doc_id", self.doc_id, "must be a non-empty string")
         if not isinstance(self.text, str):
             raise InvalidArgument("text", self.text, f"must be a string (id {self.doc_id!r})")
-        if not isinstance(self.metadata, Mapping):
+        # an abstract class is asked last: that takes longer than all else here
+        if type(self.metadata) is not dict and not isinstance(self.metadata, Mapping):
             remedy = f"must map names to values (id {self.doc_id!r})"
             raise InvalidArgument("metadata", self.metadata, remedy)
 

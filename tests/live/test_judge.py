@@ -328,6 +328,24 @@ def test_forgotten_queries_leave_the_estimate(tmp_path, helped):
     assert state(folder).statement.queries == len(helped) - 1
 
 
+def test_a_document_forgotten_before_it_was_graded_is_not_asked_about(tmp_path, helped):
+    """A query whose answers differ in it is left out, and the report says so."""
+    folder = keep(tmp_path / "obs", helped)
+    asked = []
+
+    def by(query, text):
+        asked.append(text)
+        return graded(query, text)
+
+    gone = helped[0].doc_ids[helped[0].reranked[0]]
+    Observations(folder).forget(doc_id=gone)
+    found = judge(folder, by)
+    assert asked
+    assert "" not in asked
+    assert found.statement.queries == len(helped) - 1
+    assert "1 queries are left out" in str(found)
+
+
 def test_a_table_with_other_columns_is_refused(tmp_path, helped):
     """Nothing is added to a file that is not ours."""
     table = tmp_path / "labels.csv"

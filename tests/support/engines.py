@@ -22,6 +22,8 @@ def postgres_server():
         # without this variable pgserver warns as it is imported
         os.environ.setdefault("XDG_RUNTIME_DIR", folder)
         pgserver = pytest.importorskip("pgserver", reason="pgserver is not installed")
+        import psutil  # with which it looks after the server
+
         psycopg = pytest.importorskip("psycopg")
         pytest.importorskip("psycopg_pool")
         server = pgserver.get_server(Path(folder) / "data", cleanup_mode="delete")
@@ -30,7 +32,9 @@ def postgres_server():
                 connection.execute("CREATE EXTENSION vector")
             yield server
         finally:
-            server.cleanup()
+            # of a server that a test killed, and that ends while pgserver asks it to
+            with contextlib.suppress(psutil.NoSuchProcess):
+                server.cleanup()
 
 
 def postgres_table(uri, documents, *, vectors=None, kind="jsonb", index=None):

@@ -16,7 +16,7 @@ from runoff.deadline import Deadline
 from runoff.pipeline._second_stage import Wrapped
 from runoff.pipeline._stages import split
 from runoff.rerank._fallback import Fallback
-from runoff.rerank._inner import Composed, as_inner, asked
+from runoff.rerank._inner import Composed, as_inner, asked, parts_of
 from runoff.rerank._pointwise import Pointwise
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ def _alone(reranker: object) -> bool | None:
         return None
     if not isinstance(reranker, Fallback):
         return False  # what the later stages of a cascade read depends on the others
-    every = {_alone(one) for one in reranker._inner}  # noqa: SLF001 - ours
+    every = {_alone(one) for one in parts_of(reranker)}
     return False if False in every else None if None in every else True
 
 

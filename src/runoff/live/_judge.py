@@ -137,7 +137,7 @@ def judge(  # noqa: PLR0913 - all but the first two by name
     if work.without_text:
         notes.append(
             f"{work.without_text} queries are left out: the text of the question or of a document "
-            "is neither kept nor in texts=."
+            "was forgotten, or is neither kept nor in texts=."
         )
     now = {
         "system": system,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from runoff._util.messages import error_text
 from runoff._waiting import workers
@@ -23,7 +23,7 @@ from runoff.llama_index._widen import (
 from runoff.pipeline._sources import cannot_widen
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from llama_index.core.base.base_retriever import BaseRetriever
     from llama_index.core.indices.base import BaseIndex
@@ -38,6 +38,7 @@ _WIDEN = 4
 _MOST = 10_000  # nodes asked for to find what a filter keeps
 
 _Nodes: TypeAlias = "list[NodeWithScore]"
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,31 +69,30 @@ class RetrieverSource:
             FilterNotSupported: the query has filters, and the retriever takes none and cannot be
                 widened, or they keep too few of 10,000 nodes, or the nodes have no metadata.
         """
-        del deadline  # LlamaIndex's retrievers take none; the pipeline leaves a late one behind
-        return run(self._hits(query, depth))
+        return run(self._hits(query, depth, deadline))
 
-    def _hits(self, query: Query, depth: int) -> Asking[Sequence[Hit]]:
-        return to_hits((yield from self._nodes(query, depth))[:depth], self.reading)
+    def _hits(self, query: Query, depth: int, deadline: Deadline | None) -> Asking[Sequence[Hit]]:
+        return to_hits((yield from self._nodes(query, depth, deadline))[:depth], self.reading)
 
-    def _nodes(self, query: Query, depth: int) -> Asking[_Nodes]:
+    def _nodes(self, query: Query, depth: int, deadline: Deadline | None) -> Asking[_Nodes]:
         """Return the nodes that pass the query's filter."""
-        bundle, wanted = to_bundle(query), query.filters
+        asking, wanted = _Question(to_bundle(query), deadline), query.filters
         if wanted is None:
-            return _found((yield from _answer(self._wide(depth) or self.retriever, bundle)))
+            return _found((yield from asking.of(self._wide(depth) or self.retriever)))
         if not takes_filters(self.retriever):
-            return (yield from self._sifted(bundle, wanted, depth, push=True))
-        kept = yield from self._pushed(bundle, wanted, depth)
-        return kept if kept is not None else (yield from self._sifted(bundle, wanted, depth))
+            return (yield from self._sifted(asking, wanted, depth, push=True))
+        kept = yield from self._pushed(asking, wanted, depth)
+        return kept if kept is not None else (yield from self._sifted(asking, wanted, depth))
 
-    def _pushed(self, bundle: QueryBundle, wanted: Filter, depth: int) -> Asking[_Nodes | None]:
+    def _pushed(self, asking: _Question, wanted: Filter, depth: int) -> Asking[_Nodes | None]:
         """Ask the store to apply the filter, or a part of it; return None if it cannot."""
         for wide in (depth, *_wider(depth)):
             retriever = self._wide(wide)  # one that takes filters can be widened
             # a store may be asked about itself, which must not block a loop
-            narrow = yield from workers.aside(partial(pushed, retriever, wanted), None, "recall")
+            narrow = yield from asking.aside(partial(pushed, retriever, wanted))
             if narrow is None or narrow.empty:
                 return None if narrow is None else []
-            answer = yield from _answer(narrow.retriever, bundle)
+            answer = yield from asking.of(narrow.retriever)
             if isinstance(answer, Exception):
                 if _is_refusal(answer):
                     return None
@@ -101,26 +101,26 @@ class RetrieverSource:
             if len(kept) >= depth:
                 return kept
             if len(answer) < wide:
-                hidden = not narrow.known and (yield from self._hides(bundle, wanted, depth, kept))
+                hidden = not narrow.known and (yield from self._hides(asking, wanted, depth, kept))
                 return None if hidden else kept
         return None
 
-    def _hides(self, bundle: QueryBundle, wanted: Filter, depth: int, kept: _Nodes) -> Asking[bool]:
+    def _hides(self, asking: _Question, wanted: Filter, depth: int, kept: _Nodes) -> Asking[bool]:
         """Return whether a store that was asked for a filter dropped a node that passes it.
 
         Asked of stores that runoff does not know, where the filter's answer is short.
         """
-        answer = yield from _answer(self._wide(depth), bundle)
+        answer = yield from asking.of(self._wide(depth))
         ids = {one.node.node_id for one in kept}
         return any(one.node.node_id not in ids for one in _kept(_found(answer), wanted))
 
     def _sifted(
-        self, bundle: QueryBundle, wanted: Filter, depth: int, *, push: bool = False
+        self, asking: _Question, wanted: Filter, depth: int, *, push: bool = False
     ) -> Asking[_Nodes]:
         """Ask for more and more nodes, until enough pass the filter or there are no more.
 
         Args:
-            bundle: the question.
+            asking: the question.
             wanted: the filter.
             depth: how many nodes are wanted.
             push: whether the filter is passed on to the retrievers inside a composite.
@@ -136,13 +136,11 @@ class RetrieverSource:
                 raise FilterNotSupported("filters", wanted, remedy)
             asked = retriever
             if push:  # as in `_pushed`
-                asked = yield from workers.aside(
-                    partial(narrowed, retriever, wanted), None, "recall"
-                )
-            answer = yield from _answer(asked, bundle)
+                asked = yield from asking.aside(partial(narrowed, retriever, wanted))
+            answer = yield from asking.of(asked)
             if isinstance(answer, Exception) and push and _is_refusal(answer):
                 push = False  # a store inside refuses it
-                answer = yield from _answer(retriever, bundle)
+                answer = yield from asking.of(retriever)
             if isinstance(answer, Exception) and before >= 0:
                 remedy = f"too few of {before} nodes pass it, and asking for more fails: "
                 raise FilterNotSupported("filters", wanted, remedy + error_text(answer)) from answer
@@ -176,14 +174,34 @@ def _wider(depth: int) -> Iterator[int]:
         yield depth
 
 
-def _answer(retriever: BaseRetriever, bundle: QueryBundle) -> Asking[_Nodes | Exception]:
-    """Ask a retriever; an error is returned, since another question may follow it."""
-    try:
-        return (
-            yield from ask(lambda: retriever.retrieve(bundle), lambda: retriever.aretrieve(bundle))
-        )
-    except Exception as error:  # noqa: BLE001 - the caller raises it, or asks otherwise
-        return error
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """What retrievers are asked, until time is up: they take no deadline themselves."""
+
+    bundle: QueryBundle
+    deadline: Deadline | None
+
+    def of(self, retriever: BaseRetriever) -> Asking[_Nodes | Exception]:
+        """Ask a retriever; an error is returned, since another question may follow it.
+
+        Raises:
+            DeadlineExceeded: no time is left to ask.
+        """
+        if self.deadline is not None:
+            self.deadline.check("recall")
+        bundle = self.bundle
+        try:
+            return (
+                yield from ask(
+                    lambda: retriever.retrieve(bundle), lambda: retriever.aretrieve(bundle)
+                )
+            )
+        except Exception as error:  # noqa: BLE001 - the caller raises it, or asks otherwise
+            return error
+
+    def aside(self, call: Callable[[], _T]) -> Asking[_T]:
+        """Make a call that must not block a loop."""
+        return workers.aside(call, self.deadline, "recall")
 
 
 def _kept(nodes: _Nodes, wanted: Filter) -> _Nodes:
@@ -223,8 +241,7 @@ class AwaitableSource(RetrieverSource):
     async def aretrieve(
         self, query: Query, *, depth: int, deadline: Deadline | None = None
     ) -> Sequence[Hit]:
-        del deadline  # as in `retrieve`
-        return await run_async(self._hits(query, depth))
+        return await run_async(self._hits(query, depth, deadline))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

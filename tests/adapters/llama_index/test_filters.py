@@ -1,6 +1,10 @@
+import asyncio
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from llama_index.core.base.base_retriever import BaseRetriever
+from llama_index.core.schema import NodeWithScore, TextNode
 from llama_index.core.vector_stores.types import (
     FilterCondition,
     FilterOperator,
@@ -8,9 +12,12 @@ from llama_index.core.vector_stores.types import (
     MetadataFilters,
 )
 
-from runoff.errors import FilterNotSupported, InvalidArgument
+from runoff.deadline import Deadline
+from runoff.errors import DeadlineExceeded, FilterNotSupported, InvalidArgument
 from runoff.filters import And, Eq, In, Not, Or, Range
 from runoff.llama_index._filters import as_filter, to_metadata_filters
+from runoff.llama_index._sources import AwaitableSource
+from runoff.types import Query
 
 FIELDS = st.sampled_from(["a", "b"])
 LEAVES = st.one_of(
@@ -129,3 +136,35 @@ def test_filters_nested_too_deeply_are_refused():
         one = MetadataFilters(filters=[one], condition="or")
     with pytest.raises(InvalidArgument, match="more than 100 levels deep"):
         as_filter(one)
+
+
+class Growing(BaseRetriever):
+    """Returns as many nodes as are asked for, half a second later."""
+
+    def __init__(self, asked):
+        super().__init__()
+        self._similarity_top_k = 2
+        self._asked = asked
+
+    def _retrieve(self, query_bundle):
+        self._asked.append(self._similarity_top_k)
+        nodes = [TextNode(text="x", metadata={"n": n}) for n in range(self._similarity_top_k)]
+        return [NodeWithScore(node=one, score=1.0) for one in nodes]
+
+
+@pytest.mark.parametrize("awaited", [False, True])
+def test_no_more_nodes_are_asked_for_when_time_is_up(awaited):
+    """A retriever that applies no filter is asked for more and more, until the deadline."""
+    asked = []
+    source, query = AwaitableSource(Growing(asked)), Query("x", Eq("n", 50_000))
+    options = {"depth": 5, "deadline": Deadline(1.2, clock=lambda: len(asked) / 2)}
+
+    def ask():
+        if awaited:
+            asyncio.run(source.aretrieve(query, **options))
+        else:
+            source.retrieve(query, **options)
+
+    with pytest.raises(DeadlineExceeded, match="recall"):
+        ask()
+    assert asked == [5, 20, 80]

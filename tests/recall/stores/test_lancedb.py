@@ -7,6 +7,7 @@ import threading
 import numpy as np
 import pytest
 from engines import lancedb_table
+from overhead import overhead
 from words import DIMENSIONS, embed, langchain_words, told
 
 from runoff import TwoStage
@@ -18,7 +19,7 @@ from runoff.errors import (
     IndexNotFound,
     InvalidArgument,
 )
-from runoff.filters import Eq, Not, Or, Range
+from runoff.filters import And, Eq, Not, Or, Range
 from runoff.protocols import AsyncRecallSource, RecallSource
 from runoff.recall import BM25, Dense, LanceDB
 from runoff.types import Document, Query
@@ -324,3 +325,29 @@ def test_what_llama_index_wrote_is_read(folder):
     assert hit.doc_id == nodes[0].node_id
     without = Not(Eq("ref_doc_id", "None"))  # LlamaIndex's own field, which no metadata has
     assert len(source.retrieve(Query("bread", without), depth=5)) == 2
+
+
+@pytest.mark.slow("10 s: what the source costs above the client, in processor time")
+@pytest.mark.parametrize("condition", [None, And(Eq("topic", "tea"), Not(Range("n", lt=10)))])
+def test_the_source_adds_little(folder, random_rows, condition):
+    """A search for 100 documents costs at most 2 ms more than the client's own call."""
+    held = [
+        Document(f"d{n:04}", f"fish {n}", {"n": n, "topic": "tea"}) for n in range(len(random_rows))
+    ]
+    made = lancedb_table(folder, held, vectors=random_rows, words=False)
+    source = LanceDB(made, embed=embed, space="cosine")
+    asked = random_rows[0]
+
+    def ours():
+        return source.retrieve(Query("?", condition, tuple(asked)), depth=100)
+
+    def theirs():
+        search = made.search(asked).distance_type("cosine").limit(100)
+        if condition is not None:
+            search = search.where("metadata.topic = 'tea' AND NOT metadata.n < 10")
+        return search.to_list()
+
+    assert [hit.doc_id for hit in ours()] == [row["id"] for row in theirs()]
+    added = overhead(ours, theirs)
+    print(f"LanceDB: {added:.2f} ms")  # noqa: T201 - for the documentation
+    assert added < 2

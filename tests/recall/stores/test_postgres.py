@@ -6,6 +6,7 @@ import threading
 import numpy as np
 import pytest
 from engines import postgres_table
+from overhead import overhead
 from words import DIMENSIONS, embed, langchain_words, told
 
 from runoff import TwoStage
@@ -15,9 +16,10 @@ from runoff.errors import (
     IndexNotFound,
     InvalidArgument,
 )
-from runoff.filters import Eq, Not, Range
+from runoff.filters import And, Eq, Not, Range
 from runoff.protocols import AsyncRecallSource, RecallSource
 from runoff.recall import Dense, Postgres
+from runoff.recall._stores.postgres_table import quoted
 from runoff.types import Document, Query
 
 psycopg = pytest.importorskip("psycopg", reason="psycopg is not installed")
@@ -396,3 +398,32 @@ def test_threads_share_a_source(pool, table):
     for thread in threads:
         thread.join()
     assert answers == expected
+
+
+@pytest.mark.slow("10 s: what the source costs above the client, in processor time")
+@pytest.mark.parametrize("condition", [None, And(Eq("topic", "tea"), Not(Range("n", lt=10)))])
+def test_the_source_adds_little(postgres, pool, random_rows, condition):
+    """A search for 100 documents costs at most 2 ms more than the client's own call."""
+    held = [
+        Document(f"d{n:04}", f"fish {n}", {"n": n, "topic": "tea"}) for n in range(len(random_rows))
+    ]
+    name = postgres_table(postgres, held, vectors=random_rows)
+    source = Postgres(pool, name, embed=embed)
+    asked = random_rows[0]
+    where = "metadata->>'topic' = 'tea' AND NOT (metadata->>'n')::int < 10"
+    statement = (
+        f"SELECT id, text, metadata, embedding <=> %s::vector FROM {quoted(name)} "
+        f"WHERE {'TRUE' if condition is None else where} ORDER BY 4 LIMIT 100"
+    )
+
+    def ours():
+        return source.retrieve(Query("?", condition, tuple(asked)), depth=100)
+
+    def theirs():
+        with pool.connection() as connection:
+            return connection.execute(statement, (str(asked.tolist()),)).fetchall()
+
+    assert [hit.doc_id for hit in ours()] == [row[0] for row in theirs()]
+    added = overhead(ours, theirs)
+    print(f"Postgres: {added:.2f} ms")  # noqa: T201 - for the documentation
+    assert added < 2

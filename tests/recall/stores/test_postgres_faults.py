@@ -5,11 +5,13 @@ import logging
 import os
 import pickle
 import signal
+import subprocess
+import sys
 import threading
 import time
 
 import pytest
-from engines import postgres_server
+from engines import postgres_server, postgres_table
 from words import DIMENSIONS, embed
 
 from runoff import TwoStage
@@ -99,6 +101,32 @@ def test_a_deadline_ends_a_slow_query(execute, postgres, pool):
         )
         assert running.fetchone() == (0,)
     execute("DROP VIEW slow_view", "DROP TABLE slow")
+
+
+def test_a_connection_serves_after_its_first_query_was_cancelled(postgres, held):
+    """Settings of pgvector are empty texts after a query that ended before it was loaded."""
+    name = postgres_table(postgres, held, index="USING hnsw (embedding vector_cosine_ops)")
+    locked = psycopg.sql.SQL("LOCK TABLE {}").format(psycopg.sql.Identifier(name))
+    with psycopg_pool.ConnectionPool(postgres, min_size=1, max_size=1) as fresh:
+        source = Postgres(fresh, name, embed=embed)
+        with psycopg.connect(postgres) as other:
+            other.execute(locked)
+            with pytest.raises(DeadlineExceeded, match="statement timeout"):
+                source.retrieve(Query("fish"), depth=1, deadline=Deadline(0.3))
+        assert len(source.retrieve(Query("fish"), depth=60)) == 60
+
+
+def test_a_column_that_was_dropped_is_named_once(execute, postgres, pool, held):
+    """The search that finds out raises, and the next one has read the table again."""
+    name = postgres_table(postgres, held)
+    quoted = psycopg.sql.Identifier(name).as_string()
+    execute(f"ALTER TABLE {quoted} ADD COLUMN extra int")
+    source = Postgres(pool, name, embed=embed)
+    assert len(source.retrieve(Query("fish"), depth=1)) == 1
+    execute(f"ALTER TABLE {quoted} DROP COLUMN extra")
+    with pytest.raises(IndexNotFound, match="extra"):
+        source.retrieve(Query("fish"), depth=1)
+    assert len(source.retrieve(Query("fish"), depth=1)) == 1
 
 
 def test_an_exhausted_pool_keeps_the_deadline(postgres, table):
@@ -208,3 +236,17 @@ def test_without_psycopg_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "psycopg_pool", None)
     with pytest.raises(MissingExtra, match=r"runoff\[postgres\]"):
         Postgres("dbname=x", "docs", embed=embed)
+
+
+def test_without_libpq_the_remedy_is_named():
+    """Where psycopg is installed and cannot be imported, the extra would not help."""
+    program = "from runoff.recall import Postgres; Postgres('host=x', 'docs', search='text')"
+    ended = subprocess.run(
+        [sys.executable, "-c", program],
+        check=False,
+        env=os.environ | {"PSYCOPG_IMPL": "odd"},
+        capture_output=True,
+        text=True,
+    )
+    assert "PermanentError: psycopg cannot be imported" in ended.stderr
+    assert 'pip install "psycopg[binary]"' in ended.stderr

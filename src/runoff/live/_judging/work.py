@@ -67,10 +67,11 @@ class Work:
         for one in self.seen():
             rows = self._rows(one)
             found = self.documents.read(one, rows)
-            if rows and found is None:
-                self.without_text += one.id not in known
-                continue
             if one.id in known:
+                continue
+            forgotten = any(not row.doc_id for row in rows)
+            if rows and (found is None or forgotten):
+                self.without_text += 1
                 continue
             pairs = [
                 Pair(

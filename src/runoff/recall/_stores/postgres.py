@@ -11,7 +11,7 @@ from runoff.recall._stores.engine import AsyncEngineSource, Client, EngineSource
 from runoff.recall._stores.postgres_bm25 import Ranking
 from runoff.recall._stores.postgres_pool import connect
 from runoff.recall._stores.postgres_statements import (
-    as_document,
+    as_documents,
     by_bm25,
     by_vector,
     by_words,
@@ -91,6 +91,7 @@ class Postgres(EngineSource[Table]):
 
     Raises:
         MissingExtra: psycopg is not installed.
+        PermanentError: psycopg does not find libpq.
         InvalidArgument: an argument is wrong; names it.
     """
 
@@ -212,10 +213,10 @@ class Postgres(EngineSource[Table]):
             if clause is None or not short:
                 break
             clause = None
-        scored = [(row, self._finite(row[2], row[0])) for row in rows]
+        scored = [self._finite(row[2], row[0]) for row in rows]
         return [
-            Hit(as_document(table, row), abs(score), SCORE_RANGES["text"])
-            for row, score in scored
+            Hit(document, abs(score), SCORE_RANGES["text"])
+            for document, score in zip(as_documents(table, rows), scored, strict=True)
             if score or not negated  # 0 is that of a row without any of the words
         ]
 
@@ -227,9 +228,10 @@ class Postgres(EngineSource[Table]):
         return found
 
     def _hits(self, table: Table, space: str, rows: Sequence[tuple[Any, ...]]) -> list[Hit]:
+        score_range = SCORE_RANGES[space]
         return [
-            Hit(as_document(table, row), _score(space, row[2]), SCORE_RANGES[space])
-            for row in rows
+            Hit(document, _score(space, row[2]), score_range)
+            for document, row in zip(as_documents(table, rows), rows, strict=True)
             if not math.isnan(row[2])  # the cosine of a vector of zeros
         ]
 
@@ -237,7 +239,7 @@ class Postgres(EngineSource[Table]):
         rows = self._client.stream(everything(description)) if cursor is None else cursor
         found = yield from self._ask(lambda _seconds: self._client.take(rows, size), None)
         more = rows if len(found) == size else None
-        return [as_document(description, row) for row in found], more
+        return as_documents(description, found), more
 
 
 class _AsyncPostgres(AsyncEngineSource[Table], Postgres):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _CANCELED = "57014"
 _DENIED = "42501"
-_ABSENT = {"42P01", "3D000", "3F000"}
+_ABSENT = {"42P01", "42703", "3D000", "3F000"}  # a table, a column, a database, a schema
 _ENDED = {"57P01", "57P02", "57P03", "57P05"}
 _FAILED = {"40", "53", "55", "57", "58"}
 # libpq tells of a refused login only in words

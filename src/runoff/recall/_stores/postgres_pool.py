@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from runoff.errors import InvalidArgument, MissingExtra
+from runoff.errors import InvalidArgument, MissingExtra, PermanentError
 from runoff.recall._stores.postgres_errors import translated
 
 if TYPE_CHECKING:
@@ -33,13 +33,17 @@ def connect(given: Any, doing: str) -> Connections:  # noqa: ANN401 - psycopg is
 
     Raises:
         MissingExtra: psycopg or psycopg_pool is not installed.
+        PermanentError: psycopg does not find libpq.
         InvalidArgument: `given` is none of the three, or cannot be read.
     """
     try:
         import psycopg  # noqa: PLC0415 - an optional package
         import psycopg_pool  # noqa: PLC0415 - as above
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         raise MissingExtra("psycopg", "postgres") from error
+    except ImportError as error:  # it looks for PostgreSQL's own library
+        msg = f'psycopg cannot be imported: pip install "psycopg[binary]" has libpq ({error})'
+        raise PermanentError(msg) from error
     if isinstance(given, psycopg_pool.AsyncConnectionPool):
         return _AsyncConnections(given, doing)
     if isinstance(given, psycopg_pool.ConnectionPool):

@@ -87,6 +87,14 @@ class Table:
     bm25: BM25Index | None = None
 
 
+def readable(column: str) -> str:
+    """Return the condition that a column's time is one of Python's, in any zone.
+
+    PostgreSQL has infinity, and years before 1 and after 9999.
+    """
+    return f"{column} BETWEEN '0001-01-02' AND '9999-12-30'"
+
+
 def quoted(*names: str) -> str:
     """Return a name, or a name in a schema, as an identifier that is safe in SQL with `%s`."""
     return ".".join('"' + name.replace('"', '""').replace("%", "%%") + '"' for name in names)

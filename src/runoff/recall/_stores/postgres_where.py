@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from runoff.errors import InvalidArgument
 from runoff.filters import Eq, In, Range
 from runoff.recall._stores.clauses import LARGEST_EXACT, bounds_of, clause_of, values_of
-from runoff.recall._stores.postgres_table import LAYOUT, quoted
+from runoff.recall._stores.postgres_table import LAYOUT, quoted, readable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,7 +61,7 @@ def _leaf(one: Leaf, table: Table, *, positive: bool) -> Part | bool:
     if (kind is None and table.json is None) or not _is_storable(one.field):
         found: Part | Literal[False] | None = False  # no row has the field
     elif kind in _TIMES:
-        found = _of_times(one, _TIMES[kind].format(quoted(one.field)))
+        found = _of_times(one, quoted(one.field), _TIMES[kind])
     elif kind in _INTEGERS:
         found = _of_integers(one, quoted(one.field), positive=positive)
     elif kind in _TEXTS and positive and not isinstance(one, Range) and not _times(one):
@@ -99,15 +99,18 @@ def _has_times(one: Range) -> bool:
     return any(isinstance(bound, datetime) for bound in bounds_of(one).values())
 
 
-def _of_times(one: Leaf, moment: str) -> Part | Literal[False]:
+def _of_times(one: Leaf, column: str, form: str) -> Part | Literal[False]:
     """Return the condition on a column of times; a text in ISO 8601 is a time beside them."""
+    moment = form.format(column)
+    within: Part = (readable(column), ())
     if isinstance(one, Range):
         if not _has_times(one):
             return False
         bounds = bounds_of(one).items()
-        return _joined("AND", [(f"{moment} {sign} %s", (bound,)) for sign, bound in bounds])
+        return _joined("AND", [within, *((f"{moment} {sign} %s", (at,)) for sign, at in bounds)])
     moments = [one for one in map(_moment, _values(one)) if one is not None]
-    return (f"{moment} = ANY(%s::timestamptz[])", (moments,)) if moments else False
+    same: Part = (f"{moment} = ANY(%s::timestamptz[])", (moments,))
+    return _joined("AND", [within, same]) if moments else False
 
 
 def _of_integers(one: Leaf, column: str, *, positive: bool) -> Part | Literal[False] | None:

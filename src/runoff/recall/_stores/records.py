@@ -70,15 +70,19 @@ class Layout:
         if found is None or found == "":
             raise BadReply(f"the record {own_id!r} has no id in its field {self.doc_id!r}")
         held: Any = record.get(self.metadata) if self.metadata else record
-        node = held.get(_NODE) if isinstance(held, Mapping) else None
+        # an abstract class is asked last: that takes longer than all else here
+        is_mapping = type(held) is dict or isinstance(held, Mapping)
+        metadata: dict[str, Any] = dict(held) if is_mapping else {}
+        node = metadata.get(_NODE)
         text = record.get(self.text) if self.text else _text_of(node)
-        if not isinstance(text, str | None):
+        if text is not None and not isinstance(text, str):
             raise BadReply(f"the field {self.text!r} of the record {own_id!r} is not a text")
-        metadata = {
-            name: value
-            for name, value in (held.items() if isinstance(held, Mapping) else ())
-            if not (self.is_other(name) or (node is not None and name in _OF_NODE))
-        }
+        if not self.metadata:
+            for name in (self.text, self.doc_id, *self.others):
+                metadata.pop(name, None)
+        if node is not None:
+            for name in _OF_NODE:
+                metadata.pop(name, None)
         return Document(str(found), text or "", metadata)
 
     def is_other(self, name: str) -> bool:
