@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from runoff._util.arguments import count as checked_count
 from runoff._util.arguments import is_listed, is_one_of, is_share
 from runoff._util.duplicates import near_pairs
-from runoff._util.messages import fields_repr
+from runoff._util.messages import fields_repr, number_of
 from runoff._util.text import text_key, word_starts, words
 from runoff._util.tokens import counting
 from runoff.errors import InvalidArgument
@@ -196,7 +196,8 @@ def pack(
     pieces, unknown = _ordered(packing.pieces, order)
     if unknown:
         notes.append(
-            f"{unknown} documents do not tell where their parts stand (`start_index`, "
+            f"{number_of(unknown, 'document does', 'documents do')} not tell where "
+            f"{'its' if unknown == 1 else 'their'} parts stand (`start_index`, "
             "`start_char_idx`): these are in order of rank"
         )
     left_out, tokens = tuple(packing.left_out), packing.tokens

@@ -11,7 +11,7 @@ import enum
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from runoff._util.messages import short_repr
+from runoff._util.messages import number_of, short_repr
 from runoff.scores import ModelIdentity, ScoreKind
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ class RecordedQuery:
         degraded = ", degraded" if self.degraded else ""
         return (
             f"RecordedQuery({self.query_id!r}, {short_repr(self.text)}, "
-            f"{len(self)} candidates{degraded})"
+            f"{number_of(len(self), 'candidate')}{degraded})"
         )
 
     def __len__(self) -> int:

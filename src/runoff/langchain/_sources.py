@@ -12,7 +12,7 @@ from langchain_core.runnables import Runnable
 from langchain_core.runnables.config import patch_config
 from langchain_core.vectorstores import VectorStore, VectorStoreRetriever
 
-from runoff._util.messages import error_text
+from runoff._util.messages import error_text, number_of
 from runoff._waiting import workers
 from runoff._waiting.drive import ask, run, run_async
 from runoff.errors import FilterNotSupported, InvalidArgument, RunoffError
@@ -202,7 +202,8 @@ class RetrieverSource:
             if not asking.pushed and before >= _MOST:
                 remedy = (
                     f"{self.name} does not apply it itself, and it keeps only {len(hits)} of "
-                    f"{before} documents: pass translate_filter=, a function from a filter to the "
+                    f"{number_of(before, 'document')}: pass translate_filter=, a function "
+                    "from a filter to the "
                     "store's search arguments"
                 )
                 raise FilterNotSupported("filter", query.filters, remedy)

@@ -7,7 +7,7 @@ import html
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from runoff._util.messages import is_default, short_repr, visible
+from runoff._util.messages import is_default, number_of, short_repr, visible
 from runoff._util.text import snippet
 from runoff._util.without_secrets import without_secrets
 from runoff.report._account import result_rows, stage_rows
@@ -95,7 +95,7 @@ def account_html(account: Account) -> str:
 def trace_html(trace: Trace) -> str:
     """Return the stages of a search, and what became of every candidate folded below."""
     rows = fate_rows(trace, _FATES)
-    title = f"what became of {len(trace.fates)} candidates"
+    title = f"what became of {number_of(len(trace.fates), 'candidate')}"
     if len(trace.fates) > _FATES:
         title += f", the first {_FATES} here"
     return framed(table_html(stage_rows(trace.stages)) + folded_html(title, rows))
@@ -159,7 +159,7 @@ def _unfolding(start: str, text: str) -> str:
     if len(text) <= _SHORT:
         return html.escape(start)
     more = len(text) - _LONG
-    rest = f" [{more:,} characters more]" if more > 0 else ""
+    rest = f" [{number_of(more, 'character')} more]" if more > 0 else ""
     whole = html.escape(text[:_LONG] + rest)
     return (
         f'<details><summary>{html.escape(start)}</summary><div class="text">{whole}</div></details>'

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from runoff._util.arguments import check_list, check_mapping
+from runoff._util.messages import number_of
 from runoff.errors import InvalidArgument
 from runoff.evaluation._health.drift import drifts
 from runoff.evaluation._health.observations import Finding, Health, observations
@@ -236,7 +237,8 @@ def _promoted(found: Sequence[Observation]) -> Finding:
     median = float(np.median([place for place, _ in places]))
     return _found(
         "promoted", low, low > _PROMOTED,
-        f"{len(places)} results were promoted, from fused place {median:.0f} in the median; "
+        f"{number_of(len(places), 'result was', 'results were')} promoted, from fused place "
+            f"{median:.0f} in the median; "
         f"{_percent(low)} from the last quarter of the candidates read{alone}.",
         "a wider window, if `curve` or `losses` agrees; a random reranker looks the same",
     )  # fmt: skip
