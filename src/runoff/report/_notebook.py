@@ -108,10 +108,19 @@ def configured_html(part: object) -> str:
     default; a dataclass is read by its fields.
     """
     own = getattr(part, "_settings", None)
-    found = own() if callable(own) else dict(_fields(part))
+    return settings_html(type(part).__name__, own() if callable(own) else dict(_fields(part)))
+
+
+def settings_html(title: str, found: Mapping[str, tuple[str, bool]]) -> str:
+    """Return options that differ from their defaults; the rest is folded.
+
+    Args:
+        title: whose they are.
+        found: name to value as a text, and whether that is the default.
+    """
     shown = [(name, text) for name, (text, usual) in found.items() if not usual]
     rest = [(name, text) for name, (text, usual) in found.items() if usual]
-    head = f'<div class="head"><strong>{html.escape(type(part).__name__)}</strong></div>'
+    head = f'<div class="head"><strong>{html.escape(title)}</strong></div>'
     table = table_html([("setting", "value"), *shown]) if shown else ""
     return framed(head + table + folded_html("defaults", [("setting", "value"), *rest]))
 
