@@ -11,6 +11,7 @@ import enum
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from runoff._util.display import html_by
 from runoff._util.messages import number_of, short_repr
 from runoff.scores import ModelIdentity, ScoreKind
 
@@ -127,6 +128,8 @@ class RecordedQuery:
     model: ModelIdentity = field(default_factory=lambda: ModelIdentity(""))
     kind: ScoreKind = ScoreKind.UNKNOWN
     texts: Sequence[str] = ()
+
+    _repr_html_ = html_by("query_html", "_explain")
 
     def __repr__(self) -> str:
         """Show the query and the number of candidates."""

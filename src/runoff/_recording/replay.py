@@ -16,6 +16,7 @@ from runoff._recording.scores import recorded_scores, scores_by, scores_of_other
 from runoff._recording.setup import fusion_from_json, threshold_to_json
 from runoff._recording.traverse import traverse
 from runoff._util.arguments import count, is_share
+from runoff._util.display import html_by
 from runoff._util.messages import number_of
 from runoff.errors import InvalidArgument
 from runoff.fusion._as_fusion import as_fusion
@@ -110,6 +111,8 @@ class Runs(Mapping[str, Ranking]):
     def __len__(self) -> int:
         """Return the number of queries."""
         return len(self._rankings)
+
+    _repr_html_ = html_by("repr_html", "_notebook")
 
     def __repr__(self) -> str:
         """Show the number of queries."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from runoff._util.display import pretty
+from runoff._util.display import html_by, pretty
 from runoff._util.messages import number_of, visible
 from runoff.live._betting import Interval, interval, shortest, trend
 
@@ -137,6 +137,8 @@ class Statement:
             + (f"; the mean of {self.of}" if self.of else "")
             + "."
         )
+
+    _repr_html_ = html_by("said_html", "_notebook")
 
     def __repr__(self) -> str:
         """Show the decision and its figures; `str` has the rest."""

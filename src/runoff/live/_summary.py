@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from runoff._util.display import html_by
 from runoff._util.messages import number_of, visible
 from runoff.errors import MissingExtra
 from runoff.evaluation._health.health import health
@@ -98,6 +99,8 @@ class Summary:
     def odd(self) -> tuple[Finding, ...]:
         """The findings that are worth acting on."""
         return tuple(one for one in self.findings if one.odd)
+
+    _repr_html_ = html_by("said_html", "_notebook")
 
     def __repr__(self) -> str:
         """Show how many there are, and what is odd."""

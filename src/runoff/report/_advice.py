@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from runoff._labels.remarks import check_judged, check_recorded, check_recording, degraded
 from runoff._recording.runs import by_stage
 from runoff._util.arguments import check_list
+from runoff._util.display import html_by
 from runoff._util.messages import number_of, visible
 from runoff._util.text import snippet
 from runoff.evaluation._curve import curve
@@ -46,7 +47,7 @@ _HINTS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Advice:
     """What is found in one recording.
 
@@ -101,6 +102,12 @@ class Advice:
         if remarks := found.remarks(beside_verdict=True):
             made["NOTES"] = folded("\n".join(snippet(one, 1000) for one in remarks))
         return made
+
+    _repr_html_ = html_by("said_html", "_notebook")
+
+    def __repr__(self) -> str:
+        """Show the answer; `str` has the rest."""
+        return f"Advice({self.answer.sentence})"
 
     def __str__(self) -> str:
         """Return the page as text."""

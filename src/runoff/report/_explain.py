@@ -158,3 +158,10 @@ def _way(row: Row, account: Account) -> str:
 
 def _scored(score: float | None) -> str:
     return "" if score is None else f", score {number(score)}"
+
+
+def query_html(query: RecordedQuery) -> str:
+    """Return a query of a recording as a notebook shows it explained."""
+    made: Any = explain(query)
+    page: str = made._repr_html_()
+    return page

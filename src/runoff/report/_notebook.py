@@ -16,6 +16,7 @@ from runoff.report._response import fate_rows, of_response
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from runoff.live import Answer
     from runoff.report._account import Account
     from runoff.trace import Trace
     from runoff.types import Response
@@ -123,6 +124,28 @@ def settings_html(title: str, found: Mapping[str, tuple[str, bool]]) -> str:
     head = f'<div class="head"><strong>{html.escape(title)}</strong></div>'
     table = table_html([("setting", "value"), *shown]) if shown else ""
     return framed(head + table + folded_html("defaults", [("setting", "value"), *rest]))
+
+
+def repr_html(part: object) -> str:
+    """Return what a part's `repr` says."""
+    return framed(lines_html(repr(part)))
+
+
+def said_html(result: object) -> str:
+    """Return a result's text with its lines."""
+    return framed(lines_html(str(result)))
+
+
+def answer_html(answer: Answer) -> str:
+    """Return the results that a user of an experiment is shown."""
+    found = [one.candidate.document for one in answer.results]
+    rows = [
+        (str(at), snippet(one.doc_id, 60), snippet(one.text, _SHORT))
+        for at, one in enumerate(found, 1)
+    ]
+    head = f'<div class="head">{html.escape(repr(answer))}</div>'
+    table = table_html([("#", "document", "text"), *rows], [one.text for one in found])
+    return framed(head + table if rows else head)
 
 
 def folded_html(title: str, rows: Sequence[Sequence[str]], full: Sequence[str] = ()) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from runoff._util.arguments import is_one_of
+from runoff._util.display import html_by
 from runoff._util.messages import number_of
 from runoff._waiting import exits
 from runoff.errors import InvalidArgument
@@ -240,6 +241,8 @@ class BM25:
 
     def __len__(self) -> int:
         return len(self._current())
+
+    _repr_html_ = html_by("repr_html", "_notebook")
 
     def __repr__(self) -> str:
         snapshot = self._current()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from runoff._util.arguments import SignatureOfInit, check_list, count, is_one_of
+from runoff._util.display import html_by
 from runoff._util.messages import number_of
 from runoff._util.progress import Wanted, check_progress, counted
 from runoff._waiting import workers
@@ -221,6 +222,8 @@ class Dense:
 
     def __contains__(self, doc_id: object) -> bool:
         return doc_id in self._rows
+
+    _repr_html_ = html_by("repr_html", "_notebook")
 
     def __repr__(self) -> str:
         stored = "" if self._rows.stored == "float32" else f", {self._rows.stored}"
