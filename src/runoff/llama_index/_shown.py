@@ -61,14 +61,15 @@ def shown(engine: _Engine) -> _Engine:
 
 def _is_open(kind: type) -> bool:
     """Whether a subclass goes unnoticed: LlamaIndex traces methods in it, and it has none."""
-    owner = next(one for one in kind.__mro__ if "__init_subclass__" in vars(one))
+    owner: type = next(one for one in kind.__mro__ if "__init_subclass__" in vars(one))
     return owner is object or owner.__module__.startswith("llama_index")
 
 
 def _kind(kind: type) -> type:
     """Return the class that adds a view to another one; one for each."""
     bases = (kind, Shown)
-    for one in type.__subclasses__(kind):
+    known: list[type] = type.__subclasses__(kind)
+    for one in known:
         if one.__bases__ == bases:
             return one
     names = {
@@ -83,7 +84,7 @@ def _kind(kind: type) -> type:
 
 def _reduced(engine: Any, protocol: Any) -> Any:  # noqa: ANN401
     """Reduce an engine as its own class does, whose name the pickle has."""
-    own = next(one for one in type(engine).__mro__ if Shown in one.__bases__)
+    own: type[Any] = next(one for one in type(engine).__mro__ if Shown in one.__bases__)
     made = super(own, engine).__reduce_ex__(protocol)
     if not isinstance(made, tuple):
         return made

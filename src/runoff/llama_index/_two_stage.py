@@ -85,7 +85,8 @@ def two_stage(target: Any, top_n: int = 5, **options: Any) -> Any:
       by first-stage scores (`SimilarityPostprocessor`), before those that change or arrange the
       chosen nodes (`MetadataReplacementPostProcessor`, `LongContextReorder`). Synthesizer, prompts
       and callbacks are kept; the copy shares no state with the original. A chat engine's copy
-      starts with the conversation so far.
+      starts with the conversation so far. The copy's `repr` and its HTML in a notebook show what it
+      does; for that it is of a subclass of the engine's class, which has the same name.
 
     Args:
         target: a retriever, an index, or an engine over a retriever.

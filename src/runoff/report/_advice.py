@@ -103,7 +103,7 @@ class Advice:
             made["NOTES"] = folded("\n".join(snippet(one, 1000) for one in remarks))
         return made
 
-    _repr_html_ = html_by("said_html", "_notebook")
+    _repr_html_ = html_by("columns_html", "_notebook")
 
     def __repr__(self) -> str:
         """Show the answer; `str` has the rest."""

@@ -37,9 +37,10 @@ STYLE = """
 .runoff th {border-bottom: 1px solid currentColor; font-weight: 600}
 .runoff tr + tr td {border-top: 1px solid color-mix(in srgb, currentColor 15%, transparent)}
 .runoff .wide {overflow-x: auto}
-.runoff td.long, .runoff td:has(details) {min-width: 14em}
+.runoff td.long, .runoff td:has(details) {min-width: 14em; overflow-wrap: anywhere}
 .runoff .head {white-space: pre-line}
 .runoff .lines {white-space: pre-wrap}
+.runoff .columns {white-space: pre; font-family: monospace}
 .runoff .text {white-space: pre-wrap; overflow-wrap: anywhere; max-width: 44em; max-height: 20em;
   overflow-y: auto; margin: .3em 0}
 .runoff .degraded {border-left: .25em solid #c60; padding-left: .6em}
@@ -136,6 +137,11 @@ def said_html(result: object) -> str:
     return framed(lines_html(str(result)))
 
 
+def columns_html(result: object) -> str:
+    """Return a result's text with its lines, whose columns stay below each other."""
+    return framed(f'<div class="columns">{html.escape(str(result))}</div>')
+
+
 def answer_html(answer: Answer) -> str:
     """Return the results that a user of an experiment is shown."""
     found = [one.candidate.document for one in answer.results]
@@ -180,7 +186,8 @@ def table_html(rows: Sequence[Sequence[str]], full: Sequence[str] = ()) -> str:
             f"<td{' class=long' * (len(cell) > _NARROW)}>{html.escape(cell)}</td>" for cell in row
         ]
         if full:
-            made[-1] = f"<td>{_unfolding(row[-1], full[at])}</td>"
+            kind = " class=long" * (len(row[-1]) > _NARROW)
+            made[-1] = f"<td{kind}>{_unfolding(row[-1], full[at])}</td>"
         lines.append(f"<tr>{''.join(made)}</tr>")
     table = f"<table><thead><tr>{cells}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
     return f'<div class="wide">{table}</div>'
