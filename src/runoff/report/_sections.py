@@ -79,10 +79,7 @@ def recording_html(recording: Recording) -> str:
     degraded = len(recording.degraded)
     rows: list[tuple[str, ...]] = [
         ("recorded", ""),
-        (
-            "queries",
-            f"{len(recording)}, {degraded} of them degraded" if degraded else str(len(recording)),
-        ),
+        ("queries", f"{len(recording)}, {degraded} of them degraded"),
         ("candidates", str(recording.pairs)),
     ]
     if first is not None and first.model.name:

@@ -93,15 +93,13 @@ def latest(reader: Reader, since: float, against: str) -> Latest:
     _, setup, models = last
     notes = []
     if degraded:
-        notes.append(
-            f"{number_of(degraded, 'answer is', 'answers are')} left out: degraded, or "
-            "without an order."
-        )
+        one = "answer is left out: it is degraded or lacks an order."
+        several = "answers are left out: they are degraded or lack an order."
+        notes.append(number_of(degraded, one, several))
     if other := many.total() - many[setup]:
-        notes.append(
-            f"{number_of(other, 'answer is', 'answers are')} left out: of another "
-            "configuration or model."
-        )
+        one = "answer is left out: it is of another configuration or model."
+        several = "answers are left out: they are of another configuration or model."
+        notes.append(number_of(other, one, several))
     usual = results[setup].most_common(1)[0][0]
     return Latest(setup, [one.name for one in models], usual, notes)
 
