@@ -232,7 +232,7 @@ def test_documents_that_do_not_tell_places_stay_in_rank_order_and_a_note_says_so
     some = [chunk("a", "tea", "x"), chunk("b", "milk", "y"), chunk("c", "leaf", "x", 3)]
     packed = pack(some, budget=100, count=count, by="source", order="document")
     assert ids(packed) == ["a", "c", "b"]
-    assert any("1 documents have parts without a position" in one for one in packed.notes)
+    assert any("1 document has parts without a position" in one for one in packed.notes)
 
 
 def test_nodes_tell_their_document_and_place():

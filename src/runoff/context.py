@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from runoff._util.arguments import count as checked_count
 from runoff._util.arguments import is_listed, is_one_of, is_share
 from runoff._util.duplicates import near_pairs
-from runoff._util.messages import fields_repr
+from runoff._util.messages import fields_repr, number_of
 from runoff._util.text import text_key, word_starts, words
 from runoff._util.tokens import counting
 from runoff.errors import InvalidArgument
@@ -196,8 +196,8 @@ def pack(
     pieces, unknown = _ordered(packing.pieces, order)
     if unknown:
         notes.append(
-            f"{unknown} documents have parts without a position (`start_index` or "
-            "`start_char_idx`): these parts are in order of rank"
+            f"{number_of(unknown, 'document has', 'documents have')} parts without a position "
+            "(`start_index` or `start_char_idx`): these parts are in order of rank"
         )
     left_out, tokens = tuple(packing.left_out), packing.tokens
     return Packed(pieces, left_out, tokens, limit, count is None, tuple(notes))

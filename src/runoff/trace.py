@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from runoff._util.display import html_by
 from runoff._util.lazy import import_name
-from runoff._util.messages import fields_repr
+from runoff._util.messages import fields_repr, number_of
 from runoff._util.quick import quick
 from runoff.scores import ModelIdentity, Passage, ScoreKind, Usage
 
@@ -150,9 +150,16 @@ class Trace:
         default=None, repr=False, compare=False
     )
 
-    __repr__ = fields_repr
-
     _repr_html_ = html_by("trace_html", "_notebook")
+
+    def __repr__(self) -> str:
+        """Show how many stages and candidates there were, and what was asked for."""
+        model = f"model={self.model.name!r}, " if self.model.name else ""
+        return (
+            f"Trace({number_of(len(self.stages), 'stage')}, "
+            f"{number_of(len(self.fates), 'candidate')}, {model}depth={self.depth}, "
+            f"window={self.window}, top_k={self.top_k})"
+        )
 
     def __setstate__(self, state: Sequence[Any]) -> None:
         """Read a pickle; one of version 0.1.0 has no matcher."""

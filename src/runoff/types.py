@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from runoff._util.display import html_by
 from runoff._util.gained import gained
 from runoff._util.lazy import import_name
-from runoff._util.messages import fields_repr, short_repr
+from runoff._util.messages import fields_repr, number_of, short_repr
 from runoff._util.quick import quick
 from runoff._util.text import text_key
 from runoff.errors import InvalidArgument
@@ -430,7 +430,10 @@ class Response:
     def __repr__(self) -> str:
         """Show the question, the number of results and whether the answer is complete."""
         state = "complete" if self.outcome.complete else "degraded"
-        return f"Response({short_repr(self.query.text)}, {len(self.results)} results, {state})"
+        return (
+            f"Response({short_repr(self.query.text)}, {number_of(len(self.results), 'result')}, "
+            f"{state})"
+        )
 
     def __iter__(self) -> Iterator[Result]:
         """Iterate over the results, best first."""

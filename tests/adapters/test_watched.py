@@ -180,7 +180,7 @@ def test_engines_answer_the_same(tmp_path, name):
     make, expected = LLAMA_INDEX[name]
     plain = make()
     watched = watch(plain, tmp_path / "kept", 1.0)
-    assert type(watched) is type(plain)
+    assert isinstance(watched, type(plain))
     assert shown(watched.query("tea")) == shown(plain.query("tea"))
     assert shown(asyncio.run(watched.aquery("tea"))) == shown(asyncio.run(plain.aquery("tea")))
     assert orders(tmp_path / "kept") == [expected] * 2

@@ -217,7 +217,7 @@ def test_pairs():
     """(query, relevant ids) pairs make a collection, and the same query may appear twice."""
     found = Collection.from_pairs([("how?", ["d1"]), ("why?", {"d2": 2}), ("how?", ["d3", "d1"])])
     assert dict(found.qrels[text_key("how?")]) == {"d1": 1, "d3": 1}
-    assert found.notes == ("1 judgments are repeated.",)
+    assert found.notes == ("1 judgment is repeated.",)
 
 
 def test_clicks_and_thumbs():
@@ -276,8 +276,8 @@ def test_oddities_are_noted():
     qrels = {"q1": {"d1": 1, "d8": 1}, "q2": {"d9": 0}}
     found = Collection({**QUERIES, "q3": "unjudged"}, qrels, documents)
     assert found.notes == (
-        "Left out, since they are not judged: 1 queries (q3).",
-        "Always 0, since they have no relevant document: 1 queries (q2).",
+        "Left out, since they are not judged: 1 query (q3).",
+        "Always 0, since they have no relevant document: 1 query (q2).",
         "Judged but not among the documents: 2 documents (d8, d9).",
     )
     assert list(found.queries) == ["q1", "q2"]

@@ -40,7 +40,7 @@ def test_all_of_several_documents_are_needed():
     assert evaluate({"q": ["a", "x"]}, asked).mean("nDCG@10") == 0
     short = evaluate(RUN, asked, ["R@1"])
     assert short.mean("R@1") == 0
-    assert "1 queries need more documents than any measure counts" in short.notes[0]
+    assert "1 query needs more documents than any measure counts" in short.notes[0]
 
 
 def test_chunks_count_as_their_document():

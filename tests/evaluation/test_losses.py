@@ -285,7 +285,7 @@ def test_queries_must_be_recorded_and_those_without_judgments_are_left_out():
     """A judged query that was not recorded is an error; an unjudged one is only noted."""
     recording = recorded(None)
     more = Collection({**QUESTIONS.queries, "new": "who"}, {"new": {"d00": 1}})
-    with pytest.raises(InvalidArgument, match="lacks 1 judged queries, such as 'new'"):
+    with pytest.raises(InvalidArgument, match="lacks 1 judged query, such as 'new'"):
         recording.losses(more)
     fewer = Collection(QUESTIONS.queries, {"q0": {"d00": 1}, "q1": {"d00": 0}})
     found = recording.losses(fewer)

@@ -48,8 +48,8 @@ def test_answers_as_texts_are_matched_to_chunks(answered):
     notes = " ".join(made.notes)
     assert "3 of 4 judged texts (75%), 2 word by word and 1 nearly" in notes
     assert "left out: 'Nobody knows who it was in the end of all that' (0%)" in notes
-    assert "1 judged texts are in several documents" in notes
-    assert "Left out, since they are not judged: 1 queries ('who?')" in notes
+    assert "1 judged text is in several documents" in notes
+    assert "Left out, since they are not judged: 1 query ('who?')" in notes
     assert "call match_by_text()" not in notes
     assert evaluate({text_key("tide?"): ["c3"]}, made).by_query("RR@10")[text_key("tide?")] == 1
     strict = found.match_by_text(CHUNKS, least=0.9)
@@ -81,7 +81,7 @@ def test_a_short_answer_that_is_everywhere_is_not_matched(answered):
     found = answered(("what?", "the guide"), ("which page?", "page 3"))
     made = found.match_by_text(chunks)
     assert [dict(one) for one in made.qrels.values()] == [{"c3": 1}]
-    assert "1 judged texts are so short" in " ".join(made.notes)
+    assert "1 judged text is so short" in " ".join(made.notes)
 
 
 def test_a_recording_with_texts_has_the_documents():
@@ -100,7 +100,7 @@ def test_a_recording_with_texts_has_the_documents():
 def test_what_cannot_be_matched_is_refused(answered):
     """Without any match, without texts, and with wrong arguments, the error says what to do."""
     found = answered(("why?", "something that is in none of the documents here"))
-    with pytest.raises(InvalidArgument, match="none of 1 judged texts is in these documents"):
+    with pytest.raises(InvalidArgument, match="none of 1 judged text is in these documents"):
         found.match_by_text(CHUNKS)
     with pytest.raises(InvalidArgument, match="has no texts for its judged documents"):
         Collection({"q": "one"}, {"q": {"a": 1}}).match_by_text(CHUNKS)

@@ -53,7 +53,7 @@ def test_unjudged_queries_are_left_out():
     run = {"q1": ["a"], "q2": ["a"], "q3": ["z"]}
     plain, more = evaluate(run, COLLECTION), evaluate({**run, "q9": ["a"]}, COLLECTION)
     assert more.by_query("nDCG@10") == plain.by_query("nDCG@10")
-    assert more.notes[-1] == "1 queries of the run have no judgments and are left out."
+    assert more.notes[-1] == "1 query of the run has no judgments and is left out."
 
 
 def test_names_and_objects():

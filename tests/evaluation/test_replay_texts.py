@@ -96,7 +96,7 @@ def test_settings_that_are_refused_are_left_out_of_tuning():
     made = record(_live(depth=30), texts, 30, progress=False)
     found = tune(made, judged, grid={"depth": [5, 30]})
     assert found.tried == 1
-    assert "1 settings were left out" in found.notes[0]
+    assert "1 setting was left out" in found.notes[0]
 
 
 def test_notes_name_documents_and_sources():

@@ -85,7 +85,7 @@ def test_what_further_judgments_or_documents_settle_is_said_no_more(tmp_path):
     assert any("no relevant" in note for note in plain.with_judgments({"q": {"c": 0}}).notes)
     chunks = {one: Document(one, "yeast makes dough rise") for one in ("x#1", "x#2")}
     apart = Collection({"q": "how?"}, {"q": {"x": 1}}, documents=chunks)
-    assert "not among the documents: 1 documents (x)" in apart.notes[0]
+    assert "not among the documents: 1 document (x)" in apart.notes[0]
     joined = apart.counting(parent_of=lambda one: one.partition("#")[0])
     assert joined.notes == ()
 
@@ -95,7 +95,7 @@ def test_what_says_that_nobody_judged_is_no_grade(tmp_path, cell):
     """Such a row is left out as an empty one is, and one judge's is that judge's alone."""
     found = csv(tmp_path / "j.csv", f"query,doc_id,grade\nhow?,d1,1\nhow?,d2,{cell}\n")
     assert [dict(grades) for grades in found.qrels.values()] == [{"d1": 1}]
-    assert f"1 rows without a grade ({cell!r}) are not judged" in found.notes[0]
+    assert f"1 row without a grade ({cell!r}) is not judged" in found.notes[0]
     two = csv(tmp_path / "j.csv", f"query,doc_id,grade Ann,grade Ben\nhow?,d1,1,{cell}\n")
     assert [dict(grades) for grades in two.qrels.values()] == [{"d1": 1}]
     own = csv(tmp_path / "j.csv", f"query,doc_id,grade\nhow?,d1,{cell}\n", grades={cell: 2})

@@ -101,7 +101,7 @@ def test_empty_grades_and_merged_cells(tmp_path):
         "Reading j.csv: 2 empty query cells stand for the query above; 2 rows without a grade are "
         "not judged; 2 empty rows are skipped."
     )
-    assert left == "Left out, since they are not judged: 1 queries ('three')."
+    assert left == "Left out, since they are not judged: 1 query ('three')."
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_several_ids_in_a_cell_are_split_if_they_are_ids(tmp_path):
     found = csv(tmp_path / "j.csv", text, documents=ids)
     assert judged(found)[text_key("one")] == {"D1": 1, "D2": 1, "D3": 1}
     assert judged(found)[text_key("two")] == {"a, b": 1}
-    assert found.notes == ("Reading j.csv: 1 cells with several ids are split.",)
+    assert found.notes == ("Reading j.csv: 1 cell with several ids is split.",)
     documents = {one: Document(one, "text") for one in ids}
     assert csv(tmp_path / "j.csv", text, documents=documents).documents == documents
     with pytest.raises(MalformedData, match=r"line 2.*'D1, D2, D3'.*no document.*'D3'"):
@@ -255,7 +255,7 @@ def test_a_frame_is_read_like_a_table():
     )
     found = Collection.from_pandas(frame)
     assert judged(found) == {text_key("one"): {"1": 1, "2": 0}, text_key("two"): {"3": 1}}
-    assert "1 empty query cells stand for the query above" in found.notes[0]
+    assert "1 empty query cell stands for the query above" in found.notes[0]
 
 
 @pytest.fixture

@@ -115,7 +115,7 @@ def test_a_setting_that_was_not_recorded_is_left_out_and_said():
     made = recording(Judge(3.0), {"poor": 0.0}, recorded=20)
     found = tune(made, collection(), grid={"window": [10, 20, 50]})
     assert found.tried == 2
-    assert "1 settings were left out" in found.notes[-1]
+    assert "1 setting was left out" in found.notes[-1]
     assert found.recommended.setting.window <= 20
 
 

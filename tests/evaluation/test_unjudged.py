@@ -223,7 +223,7 @@ def test_further_judgments_are_checked_and_replace_old_ones(tmp_path):
     pool = Collection({"q": "question"}, {"q": {"a": 1, "b": 0}}, labels={"q": {"kind": "x"}})
     more = pool.with_judgments({"q": {"a": 2, "c": 1}})
     assert (dict(more.qrels["q"]), more.slices("kind")) == ({"a": 2, "b": 0, "c": 1}, {"q": "x"})
-    assert "1 judgments were replaced by new ones." in more.notes
+    assert "1 judgment was replaced by a new one." in more.notes
     assert dict(pool.with_judgments(more).qrels["q"]) == dict(more.qrels["q"])
     with pytest.raises(InvalidArgument, match="judgments='other': is not a query"):
         pool.with_judgments({"other": {"a": 1}})
@@ -320,7 +320,7 @@ def test_several_people_may_fill_in_the_table(tmp_path, table):
     pool = Collection({"q": "question"}, {"q": {"c": 0}})
     more = pool.with_judgments(path, grades={"partly": 3})
     assert dict(more.qrels["q"]) == {"a": 1, "b": 3, "c": 0}
-    assert any("3 judges; 1 documents have several of them" in note for note in more.notes)
+    assert any("3 judges; 1 document has several of them" in note for note in more.notes)
     assert any("'partly' is 3" in note for note in more.notes)
     mean = pool.with_judgments(path, grades={"partly": 3, "yes": 4}, judges="mean")
     assert mean.qrels["q"]["a"] == 3

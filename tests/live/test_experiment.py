@@ -160,7 +160,7 @@ def test_late_feedback_does_not_count(experiment):
         stream.write(json.dumps(late) + "\n")
     found = experiment.result(now=LATER)
     assert found.labels == 0
-    assert "1 times feedback came more than 60 seconds later" in str(found)
+    assert "1 time feedback came more than 60 s later" in str(found)
 
 
 def test_repeats_and_bots_are_left_out(experiment):
@@ -244,7 +244,7 @@ def test_a_torn_line_is_left_out(experiment):
         stream.write(b'{"event":"shown","id":"x","ti')
     found = experiment.result(now=LATER)
     assert found.queries == 1
-    assert "1 lines cannot be read" in str(found)
+    assert "1 line cannot be read" in str(found)
 
 
 def test_users_and_questions_are_kept_as_hashes(experiment):

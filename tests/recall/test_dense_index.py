@@ -36,7 +36,7 @@ def test_any_array_of_numbers_is_a_set_of_vectors(kind):
         ([[1, 2], [math.nan, 2]], "document 'd1' contains NaN"),
         ([[1, 2], [3, math.inf]], "document 'd1' contains NaN"),
         ([[1e39, 2], [3, 4]], "document 'd0' contains NaN, infinity or .* float32"),
-        ([[1, 2]], "1 vectors for 2 texts"),
+        ([[1, 2]], "1 vector for 2 texts"),
         ([[1, 2], [1, 2], [1, 2]], "3 vectors for 2 texts"),
         ([[1, 2], [1, 2, 3]], "not an array of numbers"),
         ([1, 2], r"shape \(2,\)"),

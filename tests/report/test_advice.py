@@ -71,7 +71,7 @@ def test_failures_come_before_the_verdict():
     pipeline = TwoStage({"list": Listed("x", "a")}, reranker=Fixed(lambda _: Reranking(())))
     advice = advise(record(pipeline, judged, progress=False), judged)
     assert advice.next_steps[0].startswith("100.0% of the answers are degraded, mostly rerank")
-    assert "1 of 1 answers are degraded" in str(advice)
+    assert "1 of 1 answer is degraded" in str(advice)
 
 
 def _pool(made, judged):

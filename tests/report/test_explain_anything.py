@@ -95,7 +95,7 @@ def test_without_provenance_it_says_what_to_do(documents):
     """Foreign results are shown in their order with their scores, and so are mixed ones."""
     scored = [NodeWithScore(node=TextNode(id_="a", text="tea"), score=0.5)]
     text = explain(scored)
-    assert "1 of 1 results carry no provenance" in text
+    assert "1 of 1 result carries no provenance" in text
     assert "provenance=True" in text
     assert first_row(text) == ["1", "-", "-", "0.5000", "a", "tea"]
     assert "It carries no provenance" in explain(scored, "a")

@@ -1,5 +1,6 @@
 """The report of a recording: one file that loads nothing and runs nothing hostile."""
 
+import itertools
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -256,6 +257,17 @@ def test_plots_are_drawn_to_scale():
     assert heights[0] == pytest.approx(2 * heights[1], abs=0.2)
     assert heights[1] == pytest.approx(heights[2], abs=0.2)
     assert tops
+
+
+def test_labels_of_near_points_do_not_overlap():
+    """Each label of a scatter plot has a line of its own, also where two points are one."""
+    points = [("chosen", 1.0, 0.5), ("in use", 1.0, 0.5), ("other", 1.1, 0.501), ("", 9.0, 0.1)]
+    drawn = svg.scatter(points, title="t", names=("x", "y"))
+    lines = [
+        float(re.search(rf' y="([\d.]+)"[^>]*>{name}<', drawn)[1])
+        for name in ("chosen", "in use", "other")
+    ]
+    assert all(abs(a - b) >= 12 for a, b in itertools.combinations(lines, 2))
 
 
 @pytest.mark.parametrize("values", [[0.0], [1e-12, 0.0], [5.0, 5.0], [-1e6, 1e6]])

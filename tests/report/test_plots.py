@@ -123,7 +123,7 @@ def test_a_thinned_chart_says_so_and_fills_its_axis():
     assert len(rows) == 2000
     assert all(one["to"] <= two["from"] for one, two in pairwise(rows))
     assert 4999 < rows[-1]["to"] <= 5000
-    assert "5000 queries; an evenly spread 2000 of them are drawn" in chart.title.subtitle
+    assert "5,000 queries; an evenly spread 2000 of them are drawn" in chart.title.subtitle
 
 
 def test_a_waterfall_leads_from_the_ideal_to_the_achieved(made, judged):

@@ -166,7 +166,7 @@ def test_what_a_ranking_lacks_is_counted():
     found = ListwiseLLM(Asked("[3] > [3] > [1]")).rerank(QUERY, numbered(1, 2, 3, 4))
     assert keys(found.ordered) == ["3", "1", "2", "4"]
     assert any("left 2 documents out" in one for one in found.notes)
-    assert any("ranked 1 documents twice" in one for one in found.notes)
+    assert any("ranked 1 document twice" in one for one in found.notes)
     assert not found.detail
 
 

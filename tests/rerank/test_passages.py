@@ -325,7 +325,7 @@ def test_a_wrong_number_of_scores_is_refused():
         def score(self, pairs, *, deadline=None):
             return super().score(pairs[:1])
 
-    with pytest.raises(BadReply, match="1 scores for 2 pairs"):
+    with pytest.raises(BadReply, match="1 score for 2 pairs"):
         Pointwise(Short(), passages=BY_TEN).rerank(QUERY, candidates(sections(1, 2)))
 
 

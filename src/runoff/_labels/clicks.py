@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from runoff._util.messages import number_of
 from runoff.errors import InvalidArgument, MalformedData
 
 if TYPE_CHECKING:
@@ -122,7 +123,9 @@ def judge_by_clicks(
             f"no document was looked at often enough to say whether it is relevant: at most "
             f"{exposure.max():.0f} times"
         )
-        raise InvalidArgument("impressions", f"{log.shown.sum():.0f} impressions", remedy)
+        raise InvalidArgument(
+            "impressions", number_of(round(log.shown.sum()), "impression"), remedy
+        )
     for (query_id, doc_id), chance, there in zip(log.pairs, chances.tolist(), told, strict=True):
         if there:
             gathered.judge("clicks", query_id, doc_id, round(chance * _SCALE))
@@ -315,7 +318,8 @@ def _notes(
     )
     low, high = attractive
     yield (
-        f"Judged by {clicks:,.0f} clicks on {log.shown.sum():,.0f} impressions: grades are the "
+        f"Judged by {number_of(round(clicks), 'click')} on "
+        f"{number_of(round(log.shown.sum()), 'impression')}: grades are the "
         f"chance in percent that a document is relevant, and grades from 50 on count as relevant. "
         f"Positions are looked at with the chances {shown} ({how}); when looked at, relevant "
         f"documents are clicked in {high:.0%} of cases, others in {low:.0%}."
@@ -332,6 +336,7 @@ def _notes(
         )
     if left:
         yield (
-            f"{left:,.0f} impressions are at positions that no clicked document links with the "
+            f"{number_of(round(left), 'impression is', 'impressions are')} at positions that "
+            "no clicked document links with the "
             "others, so they are left out."
         )

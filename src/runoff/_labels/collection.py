@@ -23,6 +23,7 @@ from runoff._labels.relevance import (
 from runoff._labels.sheet import known_documents
 from runoff._util.arguments import check_list, check_mapping
 from runoff._util.display import html_by
+from runoff._util.messages import number_of
 from runoff._util.text import snippet
 from runoff.errors import InvalidArgument
 
@@ -125,9 +126,13 @@ class Collection(Readers):
     def __repr__(self) -> str:
         """Show the name and how much data there is."""
         judgments = sum(map(len, self.qrels.values()))
-        parts = [repr(self.name), f"{len(self.qrels)} queries", f"{judgments} judgments"]
+        parts = [
+            repr(self.name),
+            number_of(len(self.qrels), "query"),
+            number_of(judgments, "judgment"),
+        ]
         if self.documents is not None:
-            parts.append(f"{len(self.documents)} documents")
+            parts.append(number_of(len(self.documents), "document"))
         if self.relevance != "each":
             parts.append(f"{self.relevance} of the relevant documents")
         if names := self._label_names():

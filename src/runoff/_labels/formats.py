@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from runoff._labels.grades import MOST, whole_grade
-from runoff._util.messages import short_repr
+from runoff._util.messages import number_of, short_repr
 from runoff._util.stored import parse_json
 from runoff._util.text import text_key
 from runoff.errors import InvalidArgument, MalformedData
@@ -143,7 +143,11 @@ class Gathered:
 
     def notes(self) -> tuple[str, ...]:
         """Return how the data was read and what was repeated, as sentences."""
-        repeated = [f"{self.repeated} judgments are repeated."] if self.repeated else []
+        repeated = (
+            [f"{number_of(self.repeated, 'judgment is', 'judgments are')} repeated."]
+            if self.repeated
+            else []
+        )
         return (*self.told, *repeated)
 
     def _once(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from runoff._util.messages import number_of
 from runoff.errors import InvalidArgument, MalformedData, MissingExtra
 
 if TYPE_CHECKING:
@@ -64,8 +65,12 @@ class Judges:
             return []
         several = [given for given in self._given.values() if len(given) > 1]
         if not several:
-            many = f"{len(judges)} judges" if len(judges) > 1 else "One judge"
-            return [f"{many}, and no document judged twice: their agreement is unknown."]
+            return [
+                (
+                    f"{number_of(len(judges), 'judge')}, and no document judged twice: their "
+                    "agreement is unknown."
+                )
+            ]
         differ = [given for given in several if len(set(given.values())) > 1]
         grades = {one for given in several for one in given.values()}
         level: Level = "nominal"
@@ -79,7 +84,9 @@ class Judges:
         )
         rule = "and on a tie the lower" if self._rule == "majority" else "halves down"
         note = (
-            f"{len(judges)} judges; {len(several)} documents have several of them, who differ on "
+            f"{number_of(len(judges), 'judge')}; "
+            f"{number_of(len(several), 'document has', 'documents have')} several of them, "
+            "who differ on "
             f"{len(differ)}: {said}. The grade is the {self._rule}, {rule}."
         )
         return [note]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from runoff._labels.oddities import lasting
 from runoff._labels.sheet import known_documents
-from runoff._util.messages import short_repr
+from runoff._util.messages import number_of, short_repr
 from runoff._util.text import words
 from runoff.errors import InvalidArgument
 from runoff.types import Document
@@ -70,11 +70,11 @@ def matched(collection: Collection, documents: object, least: float) -> Collecti
     if not any(one.ids for one in places.values()):
         best = max(places, key=lambda one: places[one].share)
         remedy = (
-            f"none of {len(texts)} judged texts is in these documents; the nearest is "
+            f"none of {number_of(len(texts), 'judged text')} is in these documents; the nearest is "
             f"{short_repr(texts.get(best, ''))}, with {places[best].share:.0%} of its three-word "
             "sequences"
         )
-        raise InvalidArgument("documents", f"{len(found)} documents", remedy)
+        raise InvalidArgument("documents", number_of(len(found), "document"), remedy)
     qrels: dict[str, dict[str, int]] = {}
     for query_id, grades in collection.qrels.items():
         new = qrels.setdefault(query_id, {})
@@ -165,7 +165,7 @@ def _notes(
     near = sum(not places[one].exact for one in good)
     lost = [one for one in every if one not in set(good)]
     note = (
-        f"Matched by text: {len(good)} of {len(every)} judged texts "
+        f"Matched by text: {len(good)} of {number_of(len(every), 'judged text')} "
         f"({len(good) / len(every):.0%}), {len(good) - near} word by word and {near} nearly (at "
         f"least {least:.0%} of their sequences of three words)."
     )
@@ -181,11 +181,13 @@ def _notes(
     notes = [note]
     if short := sum(one.everywhere for one in places.values()):
         notes.append(
-            f"{short} judged texts are so short that they are in more than {_MOST} documents."
+            f"{number_of(short, 'judged text is', 'judged texts are')} so short that "
+            f"{'it is' if short == 1 else 'they are'} in more than {_MOST} documents."
         )
     if several := sum(len(places[one].ids) > 1 for one in good):
         notes.append(
-            f"{several} judged texts are in several documents, and all of these are judged; with "
+            f"{number_of(several, 'judged text is', 'judged texts are')} in several "
+            "documents, and all of these are judged; with "
             "counting(relevance='any') one of them is enough."
         )
     return notes

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runoff._labels.relevance import as_documents
-from runoff._util.messages import short_repr
+from runoff._util.messages import number_of, short_repr
 from runoff._util.text import given_id
 
 if TYPE_CHECKING:
@@ -24,15 +24,15 @@ def oddities(
     """Yield what is odd about the data, as sentences."""
     unjudged = [query_id for query_id in queries if query_id not in qrels]
     if unjudged:
-        names = _examples([query_name(one, queries) for one in unjudged], "queries")
+        names = _examples([query_name(one, queries) for one in unjudged], "query")
         yield f"Left out, since they are not judged: {names}."
     without = [one for one, grades in qrels.items() if max(grades.values()) <= 0]
     if without:
-        names = _examples([query_name(one, queries) for one in without], "queries")
+        names = _examples([query_name(one, queries) for one in without], "query")
         yield f"Always 0, since they have no relevant document: {names}."
     absent = [] if documents is None else unlisted(qrels, documents)
     if absent:
-        yield f"Judged but not among the documents: {_examples(absent, 'documents')}."
+        yield f"Judged but not among the documents: {_examples(absent, 'document')}."
 
 
 def lasting(collection: Collection) -> list[str]:
@@ -55,6 +55,6 @@ def unlisted(qrels: Mapping[str, Mapping[str, int]], ids: Container[str]) -> lis
     return [doc_id for doc_id in judged if doc_id not in ids]
 
 
-def _examples(ids: list[str], what: str) -> str:
+def _examples(ids: list[str], one: str) -> str:
     more = ", ..." if len(ids) > _EXAMPLES else ""
-    return f"{len(ids)} {what} ({', '.join(ids[:_EXAMPLES])}{more})"
+    return f"{number_of(len(ids), one)} ({', '.join(ids[:_EXAMPLES])}{more})"

@@ -13,6 +13,7 @@ from runoff._labels.judges import Judges
 from runoff._labels.oddities import lasting
 from runoff._labels.sheet import cell_name, graded_in
 from runoff._labels.tables import read_csv, read_xlsx
+from runoff._util.messages import number_of
 from runoff._util.stored import path_of
 from runoff.errors import InvalidArgument
 
@@ -48,9 +49,13 @@ def rejudged(
         new += sum(doc_id not in known for doc_id in grades)
         changed += sum(known.get(doc_id, grade) != grade for doc_id, grade in grades.items())
         known |= grades
-    notes.insert(0, f"{new} judgments were added.")
+    notes.insert(0, f"{number_of(new, 'judgment was', 'judgments were')} added.")
     if changed:
-        notes.insert(1, f"{changed} judgments were replaced by new ones.")
+        notes.insert(
+            1,
+            f"{number_of(changed, 'judgment was', 'judgments were')} replaced by "
+            f"{'a new one' if changed == 1 else 'new ones'}.",
+        )
     return replace(collection, qrels=qrels, notes=(*lasting(collection), *notes))
 
 
@@ -96,5 +101,8 @@ def _read(
         gathered.judge(where, query_id, doc_id, grade)
     notes = [f"Reading {table.name}: {'; '.join(told)}." for told in [list(grades.told())] if told]
     if left:
-        notes.append(f"{left} rows without a grade were left out: their documents stay unjudged.")
+        notes.append(
+            f"{number_of(left, 'row')} without a grade {'was' if left == 1 else 'were'} left "
+            f"out: {'its document stays' if left == 1 else 'their documents stay'} unjudged."
+        )
     return gathered.qrels, [*notes, *judges.notes()]

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from runoff._labels.oddities import query_name
-from runoff._util.messages import short_repr
+from runoff._util.messages import number_of, short_repr
 from runoff.errors import InvalidArgument
 
 if TYPE_CHECKING:
@@ -54,7 +54,9 @@ def check_recorded(recording: Recording, collection: Judged) -> None:
     if absent:
         example = query_name(absent[0], collection.queries)
         example = repr(example) if example == absent[0] else example
-        remedy = f"lacks {len(absent)} judged queries, such as {example}: record them first"
+        remedy = (
+            f"lacks {number_of(len(absent), 'judged query')}, such as {example}: record them first"
+        )
         raise InvalidArgument("recording", recording, remedy)
 
 
@@ -163,6 +165,7 @@ def degraded(recording: Recording) -> Iterator[str]:
         place = places.most_common(1)[0][0]
         detail = next(one.detail for one in lacking if (one.stage, one.source, one.reason) == place)
         yield (
-            f"{len(ids)} of {len(recording)} answers are degraded, and the figures include them; "
+            f"{len(ids)} of {number_of(len(recording), 'answer')} "
+            f"{'is' if len(ids) == 1 else 'are'} degraded, and the figures include them; "
             f"mostly {' '.join(place)}: {detail[:_DETAIL]}"
         )

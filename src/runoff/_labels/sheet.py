@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from runoff._labels.grades import Grades
 from runoff._labels.judges import Judges
+from runoff._util.messages import number_of
 from runoff._util.text import text_key
 from runoff.errors import InvalidArgument, MalformedData
 from runoff.types import Document
@@ -292,16 +293,25 @@ class _Reader:
         counts = self._counts
         without = f" ({', '.join(self._none)})" if self._none else ""
         parts = [*self._table.told, *self._columns.told(), *self._grades.told()]
-        for name, words in (
-            ("blank queries", "{} empty query cells stand for the query above"),
-            ("no grade", f"{{}} rows without a grade{without} are not judged"),
-            ("no document", "{} rows without a document are ignored"),
-            ("lists", "{} cells with several ids are split"),
-            ("dates", "{} ids look like dates, which a spreadsheet may have made of other ids"),
-            ("empty rows", "{} empty rows are skipped"),
+        for name, one, several, rest in (
+            (
+                "blank queries",
+                "empty query cell stands",
+                "empty query cells stand",
+                " for the query above",
+            ),
+            (
+                "no grade",
+                f"row without a grade{without} is",
+                f"rows without a grade{without} are",
+                " not judged",
+            ),
+            ("no document", "row without a document is", "rows without a document are", " ignored"),
+            ("lists", "cell with several ids is", "cells with several ids are", " split"),
+            ("empty rows", "empty row is", "empty rows are", " skipped"),
         ):
             if counts[name]:
-                parts.append(words.format(counts[name]))
+                parts.append(f"{number_of(counts[name], one, several)}{rest}")
         if self._apart:
             names = ", ".join(map(repr, self._apart))
             parts.append(f"columns that differ within a query are not labels: {names}")

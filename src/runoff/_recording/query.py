@@ -11,7 +11,8 @@ import enum
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from runoff._util.messages import short_repr
+from runoff._util.display import html_by
+from runoff._util.messages import number_of, short_repr
 from runoff.scores import ModelIdentity, ScoreKind
 
 if TYPE_CHECKING:
@@ -128,12 +129,14 @@ class RecordedQuery:
     kind: ScoreKind = ScoreKind.UNKNOWN
     texts: Sequence[str] = ()
 
+    _repr_html_ = html_by("query_html", "_explain")
+
     def __repr__(self) -> str:
         """Show the query and the number of candidates."""
         degraded = ", degraded" if self.degraded else ""
         return (
             f"RecordedQuery({self.query_id!r}, {short_repr(self.text)}, "
-            f"{len(self)} candidates{degraded})"
+            f"{number_of(len(self), 'candidate')}{degraded})"
         )
 
     def __len__(self) -> int:

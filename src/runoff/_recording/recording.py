@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from runoff._util.display import html_by
 from runoff._util.lazy import import_name
+from runoff._util.messages import number_of
 from runoff.errors import InvalidArgument
 
 if TYPE_CHECKING:
@@ -266,7 +267,10 @@ class Recording:
     def __repr__(self) -> str:
         """Show the number of queries and candidates."""
         degraded = f", {count} degraded" if (count := len(self.degraded)) else ""
-        return f"Recording({len(self)} queries, {self.pairs} candidates{degraded})"
+        return (
+            f"Recording({number_of(len(self), 'query')}, "
+            f"{number_of(self.pairs, 'candidate')}{degraded})"
+        )
 
     @property
     def query_ids(self) -> list[str]:

@@ -16,6 +16,8 @@ from runoff._recording.scores import recorded_scores, scores_by, scores_of_other
 from runoff._recording.setup import fusion_from_json, threshold_to_json
 from runoff._recording.traverse import traverse
 from runoff._util.arguments import count, is_share
+from runoff._util.display import html_by
+from runoff._util.messages import number_of
 from runoff.errors import InvalidArgument
 from runoff.fusion._as_fusion import as_fusion
 from runoff.fusion._convex import Convex
@@ -110,9 +112,11 @@ class Runs(Mapping[str, Ranking]):
         """Return the number of queries."""
         return len(self._rankings)
 
+    _repr_html_ = html_by("repr_html", "_notebook")
+
     def __repr__(self) -> str:
         """Show the number of queries."""
-        return f"Runs({len(self)} queries)"
+        return f"Runs({number_of(len(self), 'query')})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from runoff._recording.first_stage import grouped
 from runoff._recording.listwise import check_read
 from runoff._recording.query import Content, FateCode
 from runoff._recording.scores import recorded_scores
+from runoff._util.messages import number_of
 from runoff.errors import InvalidArgument
 from runoff.rerank._blend import blended
 from runoff.rerank._cascade import lead
@@ -144,7 +145,11 @@ def _above(
 def _check_scored(scores: StageScores, rows: NDArray[np.int64]) -> None:
     unknown = int((scores.fate[rows] == _TAIL).sum())
     if unknown:
-        remedy = f"needs the scores of {unknown} candidates that were not scored while recording"
+        remedy = (
+            "needs the scores of "
+            f"{number_of(unknown, 'candidate that was', 'candidates that were')} not scored "
+            "while recording"
+        )
         raise InvalidArgument("window", len(rows), remedy)
 
 

@@ -12,6 +12,7 @@ from runoff._onnx.tokens import Encoded, TextEncoder
 from runoff._tokens.settings import read_settings
 from runoff._tokens.vectors import QueryVectors, TokenVectors, product, quantised
 from runoff._util.arguments import is_whole
+from runoff._util.messages import number_of
 from runoff.errors import InvalidArgument
 
 if TYPE_CHECKING:
@@ -114,7 +115,10 @@ class TokenEncoder:
         self._mean, self._projection = settings.mean, settings.projection
         for one in (self._mean, self._projection):
             if one is not None and len(one) != shape[-1]:
-                remedy = f"its late.json is for {len(one)} dimensions, and it has {shape[-1]}"
+                remedy = (
+                    f"its late.json is for {number_of(len(one), 'dimension')}, and it has "
+                    f"{shape[-1]}"
+                )
                 raise InvalidArgument("model", files.name, remedy)
         width = shape[-1] if self._projection is None else self._projection.shape[1]
         if dimensions is not None and dimensions != width:
@@ -288,8 +292,8 @@ class TokenEncoder:
             return np.asarray(made / np.maximum(lengths, _TINY)[:, None], np.float32)
 
     def _check_dimensions(self, name: str, dimensions: int, width: int) -> None:
-        remedy = f"{name} has {width} dimensions: leave it out"
+        remedy = f"{name} has {number_of(width, 'dimension')}: leave it out"
         if self.settings.ordered:
-            remedy = f"{name} has {width} dimensions: must be 1 to {width}"
+            remedy = f"{name} has {number_of(width, 'dimension')}: must be 1 to {width}"
         if dimensions > width or not self.settings.ordered:
             raise InvalidArgument("dimensions", dimensions, remedy)

@@ -69,6 +69,18 @@ def kind_of(part: object) -> str:
     return next(one.__name__ for one in type(part).__mro__ if not one.__name__.startswith("_"))
 
 
+def number_of(count: int, one: str, several: str = "") -> str:
+    """Return a count with its noun, and with the verb if it follows: `1 query`, `2,000 queries`.
+
+    Args:
+        count: how many.
+        one: what one is called, such as `"query"` or `"document was"`.
+        several: what several are called; empty for `one` and an s, or -ies for -y.
+    """
+    ending = f"{one[:-1]}ies" if one.endswith("y") else f"{one}s"
+    return f"{count:,} {one if count == 1 else several or ending}"
+
+
 def visible(text: str) -> str:
     """Return a text without control characters, terminal sequences and marks of direction.
 
@@ -120,4 +132,4 @@ def _field_repr(value: object) -> str:
     if not isinstance(value, tuple | list):
         return short_repr(value)
     text = repr(value) if len(value) <= _FEW else ""
-    return text if 0 < len(text) <= _LENGTH else f"<{len(value)} items>"
+    return text if 0 < len(text) <= _LENGTH else f"<{number_of(len(value), 'item')}>"

@@ -14,6 +14,7 @@ import typer
 
 from runoff._util.arguments import count
 from runoff._util.arguments import seconds as check_seconds
+from runoff._util.messages import number_of
 from runoff.bench import _machine as machine
 from runoff.cli._options import JsonOption  # noqa: TC001 - typer reads it
 from runoff.cli._output import printer, say_table
@@ -80,8 +81,11 @@ def bench(
     named = ":" in reranker and not Path(reranker).exists()
     second = _named(reranker, precision) if named else _local(reranker, precision)
     most = _MOST_SENT if most is None and named else most
-    if named:
-        sys.stderr.write(f"at most {most:,} pairs are sent to {reranker} (limit: --pairs)\n")
+    if named and most is not None:
+        sys.stderr.write(
+            f"at most {number_of(most, 'pair is', 'pairs are')} sent to {reranker} (limit: "
+            "--pairs)\n"
+        )
     searched = material.built_in() if path is None else material.of_folder(path)
     facts = _facts()
     logging.getLogger("runoff").setLevel(logging.ERROR)  # the summary counts degraded searches
@@ -158,7 +162,9 @@ def _print(found: Measured, reranker: str, what: str, facts: dict[str, object]) 
     out.print()
     tokens = ""
     if found.tokens is not None:
-        tokens = f"{found.tokens[0]:.0f} tokens a pair (p95 {found.tokens[1]:.0f}), "
+        tokens = (
+            f"{number_of(round(found.tokens[0]), 'token')} a pair (p95 {found.tokens[1]:.0f}), "
+        )
     say(f"These documents: {tokens}{found.truncated:.1%} truncated")
     say_table(out, _window_rows(found.windows))
     out.print()
@@ -167,7 +173,7 @@ def _print(found: Measured, reranker: str, what: str, facts: dict[str, object]) 
         times, kept = found.kept.times, found.kept
         say(
             f"With timeout={found.timeout:g} and a window of {kept.window}, a search scores "
-            f"{kept.scored:.0f} candidates and returns after {times.p50:.0f} ms "
+            f"{number_of(round(kept.scored), 'candidate')} and returns after {times.p50:.0f} ms "
             f"(p95 {times.p95:.0f}, n {times.count})"
         )
     if found.callers:
@@ -188,7 +194,8 @@ def _fitting(found: Measured) -> str:
         return f"Not even one candidate fits {deadline}: p95 {times.p95:.0f} ms"
     beyond = "; there are no more documents to try a wider one" if found.fit.widest else ""
     return (
-        f"A window of {window} fits {deadline}: p95 {times.p95:.0f} ms over {times.count} searches"
+        f"A window of {window} fits {deadline}: p95 {times.p95:.0f} ms over "
+        f"{number_of(times.count, 'search', 'searches')}"
         f"{beyond}"
     )
 
@@ -226,18 +233,23 @@ def _caller_rows(callers: tuple[Callers, ...]) -> list[tuple[str, ...]]:
 
 def _remarks(found: Measured) -> list[str]:
     usage = found.usage
-    used = [f"{usage.pairs:,} pairs scored"]
+    used = [f"{number_of(usage.pairs, 'pair')} scored"]
     if usage.tokens is not None:
-        used.append(f"{usage.tokens:,} tokens read")
+        used.append(f"{number_of(usage.tokens, 'token')} read")
     if usage.requests:
-        used.append(f"{usage.requests:,} requests sent")
+        used.append(f"{number_of(usage.requests, 'request')} sent")
     if usage.billed_units is not None:
         used.append(f"{usage.billed_units:g} units billed")
     if usage.cost is not None:
         used.append(f"cost {usage.cost:.4f}")
     lines = [", ".join(used)]
     if usage.cached:
-        lines.append(f"{usage.cached:,} pairs came from a cache, so the times above are too short")
+        lines.append(
+            f"{number_of(usage.cached, 'pair')} came from a cache, so the times above are too short"
+        )
     for reason, number in found.degraded.items():
-        lines.append(f"{number} searches were degraded ({reason}) and are not counted above")
+        lines.append(
+            f"{number_of(number, 'search was', 'searches were')} degraded ({reason}) and "
+            f"{'is' if number == 1 else 'are'} not counted above"
+        )
     return lines

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from runoff._util.messages import number_of
 from runoff.cli._options import JsonOption  # noqa: TC001 - typer reads it
 
 if TYPE_CHECKING:
@@ -94,9 +95,11 @@ def _say(summary: BulkSummary, output: Path, *, as_json: bool) -> None:
     else:
         fresh = summary.rows - summary.resumed
         rate = (
-            f", {fresh / summary.seconds:,.0f} rows a second" if summary.seconds and fresh else ""
+            f", {number_of(round(fresh / summary.seconds), 'row')} a second"
+            if summary.seconds and fresh
+            else ""
         )
-        typer.echo(f"{summary.computed:,} of {summary.rows:,} rows in {output}{rate}")
+        typer.echo(f"{summary.computed:,} of {number_of(summary.rows, 'row')} in {output}{rate}")
         counted = {
             "computed by an earlier run": summary.resumed,
             "blank, with null as result": summary.blank,
@@ -109,5 +112,8 @@ def _say(summary: BulkSummary, output: Path, *, as_json: bool) -> None:
             typer.echo(f"  {note}")
     if summary.missing:
         why = "; ".join(summary.reasons) or "no reason given"
-        sys.stderr.write(f"runoff: {summary.missing:,} rows have no result ({why}): run again\n")
+        sys.stderr.write(
+            f"runoff: {number_of(summary.missing, 'row has', 'rows have')} no result ({why}): "
+            "run again\n"
+        )
         raise typer.Exit(1)

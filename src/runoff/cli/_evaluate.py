@@ -10,6 +10,7 @@ import typer
 
 from runoff._labels.remarks import degraded
 from runoff._recording.runs import write_run
+from runoff._util.messages import number_of
 from runoff._util.text import snippet
 from runoff.cli._built_in import built_in_pipeline
 from runoff.cli._collection import open_collection, write_judge
@@ -185,7 +186,7 @@ def _show(found: Evaluated, *, json_output: bool, markdown: bool) -> None:
         return
     out, say = printer()
     queries = len(next(iter(found.measured.values())).query_ids)
-    say(f"{snippet(found.collection, 100)}: {queries} judged queries", "bold")
+    say(f"{snippet(found.collection, 100)}: {number_of(queries, 'judged query')}", "bold")
     say(columns(found.rows()))
     if found.verdict is not None and found.compared is not None:
         before, after = found.compared

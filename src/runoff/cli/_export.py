@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from runoff._util.messages import number_of
 from runoff.cli._options import JsonOption  # noqa: TC001 - typer reads it
 from runoff.errors import InvalidArgument
 
@@ -65,9 +66,12 @@ def export(
         return
     sizes = ", ".join(f"{kind} {size / 1e6:,.1f} MB" for kind, size in made.bytes.items())
     kinds = made.kind.removesuffix("y") + ("ies" if made.kind.endswith("y") else "s")
-    typer.echo(f"{made.folder}: {sizes}; reads {made.max_length} tokens, scores are {kinds}")
     typer.echo(
-        f"checked on {made.pairs} pairs, {made.truncated} of them truncated: torch and ONNX differ "
+        f"{made.folder}: {sizes}; reads {number_of(made.max_length, 'token')}, scores are {kinds}"
+    )
+    typer.echo(
+        f"checked on {number_of(made.pairs, 'pair')}, {made.truncated} of them truncated: "
+        "torch and ONNX differ "
         f"by at most {made.difference:.1e}"
     )
     if made.agreement is not None:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from runoff._util.messages import number_of
 from runoff.report._label.page import write_label_page
 
 
@@ -21,4 +22,7 @@ def label(
     Exit codes: 0 success, 1 error, 2 wrong argument.
     """
     many = write_label_page(table, page)
-    typer.echo(f"{page}: {many} documents wait for a grade. Open it in a browser.")
+    typer.echo(
+        f"{page}: {number_of(many, 'document waits', 'documents wait')} for a grade. Open it "
+        "in a browser."
+    )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 from rich.console import Console
 from rich.text import Text
 
-from runoff._util.messages import visible
+from runoff._util.messages import number_of, visible
 from runoff._util.progress import bars
 from runoff._util.text import snippet
 from runoff.report._account import result_rows
@@ -80,7 +80,7 @@ class TerminalReport:
 
     def opened(self, words: Words, what: str) -> None:
         how = f"indexed by BM25 in {words.built_s:.0f} s" if words.built_s else "indexed earlier"
-        self._say(f"{len(words.bm25):,} passages of {what}, {how}: {words.path}", "dim")
+        self._say(f"{number_of(len(words.bm25), 'passage')} of {what}, {how}: {words.path}", "dim")
 
     def embedded(self, index: DemoIndex) -> None:
         if index.built_s:

@@ -13,7 +13,7 @@ from runoff._recording.replay import plan_replay, traversals
 from runoff._util.arguments import between, check_list, check_seed, count
 from runoff._util.display import html_by, pretty
 from runoff._util.lazy import import_name
-from runoff._util.messages import visible
+from runoff._util.messages import number_of, visible
 from runoff.errors import InvalidArgument
 from runoff.evaluation._grid import own_setting
 from runoff.evaluation._measures.choice import argmax, cheapest_of_the_best, held_out
@@ -167,15 +167,16 @@ class Curve:
     def __repr__(self) -> str:
         """Show the shape and the recommendation; `str` has the table."""
         return (
-            f"Curve({self.shape}, {len(self.points)} windows, recommended {self.recommended}, "
-            f"{self.queries} queries)"
+            f"Curve({self.shape}, {number_of(len(self.points), 'window')}, recommended "
+            f"{self.recommended}, "
+            f"{number_of(self.queries, 'query')})"
         )
 
     def __str__(self) -> str:
         """Return the shape, a line for each window, the recommendation and the notes."""
         low, high = self.regret_interval
         first = self.measures[0]
-        lines = [f"{self.shape}: {first} against the window, {self.queries} queries"]
+        lines = [f"{self.shape}: {first} against the window, {number_of(self.queries, 'query')}"]
         for one in self.points:
             marks = "*" if one.window == self.recommended else " "
             marks += "=" if one.window == self.configured else " "

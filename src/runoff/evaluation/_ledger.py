@@ -11,7 +11,7 @@ import numpy as np
 
 from runoff._util.display import html_by, pretty
 from runoff._util.lazy import import_name
-from runoff._util.messages import visible
+from runoff._util.messages import number_of, visible
 from runoff.errors import InvalidArgument
 
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ class Ledger:
         """Show the totals; `str` has the table."""
         return (
             f"Ledger({self.measure} {self.achieved:.4f} of {self.ideal:.4f}, "
-            f"{len(self.queries)} queries)"
+            f"{number_of(len(self.queries), 'query')})"
         )
 
     def __getitem__(self, query_id: str) -> QueryLedger:
@@ -221,9 +221,13 @@ class Ledger:
         lost = dict.fromkeys(ENTRIES, 0)
         for one in self.documents():
             lost[one.entry] += 1
-        lines = [f"{self.measure} over {len(self.queries)} queries", _row("ideal", self.ideal)]
+        lines = [
+            f"{self.measure} over {number_of(len(self.queries), 'query')}",
+            _row("ideal", self.ideal),
+        ]
         lines += [
-            f"{_row(f'  {ENTRIES[name]}', -loss, sign='+')}  {lost[name]:>5} documents"
+            f"{_row(f'  {ENTRIES[name]}', -loss, sign='+')}  "
+            f"{number_of(lost[name], 'document'):>15}"
             for name, loss in self.entries.items()
             if loss or lost[name]
         ]

@@ -14,6 +14,7 @@ from runoff._labels.remarks import check_found, check_judged, check_recorded, de
 from runoff._recording.query import Content
 from runoff._recording.replay import plan_replay, traversals
 from runoff._util.arguments import count
+from runoff._util.messages import number_of
 from runoff.errors import InvalidArgument
 from runoff.evaluation._ledger import (
     CEILINGS,
@@ -255,7 +256,10 @@ def _mean(values: Sequence[float]) -> float:
 def _notes(queries: Sequence[QueryLedger], recorded: int) -> Iterator[str]:
     empty = sum(not one.ideal for one in queries)
     if empty:
-        yield f"{empty} queries have no relevant document, so nothing can be lost there."
+        yield (
+            f"{number_of(empty, 'query has', 'queries have')} no relevant document, so nothing "
+            "can be lost there."
+        )
     if recorded > len(queries):
         left = recorded - len(queries)
         yield f"{left} recorded queries have no judgments and are left out."

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from runoff._labels.remarks import check_recorded, degraded
+from runoff._util.messages import number_of
 from runoff.errors import InvalidArgument
 from runoff.evaluation._grid import Answers
 from runoff.evaluation._measures.measures import Evaluator
@@ -245,9 +246,15 @@ def run_trials(
         spent.append(costs.of(setting.sources, pairs[-1]))
     notes = list(evaluator.notes)
     if refused:
-        notes.append(f"{len(refused)} settings were left out; the first because: {refused[0]}")
+        notes.append(
+            f"{number_of(len(refused), 'setting was', 'settings were')} left out; the first "
+            f"because: {refused[0]}"
+        )
     if costs.cached:
-        notes.append(f"{costs.cached} pairs came from a cache: without it, searches take longer.")
+        notes.append(
+            f"{number_of(costs.cached, 'pair')} came from a cache: without it, searches take "
+            "longer."
+        )
     notes += degraded(recording)
     money = [one.cost for one in spent if one.cost is not None]
     made = Trials(

@@ -13,7 +13,7 @@ from runoff._labels.remarks import check_recording
 from runoff._util.arguments import between, check_seed, count
 from runoff._util.display import html_by, pretty
 from runoff._util.lazy import import_name
-from runoff._util.messages import visible
+from runoff._util.messages import number_of, visible
 from runoff.errors import InvalidArgument
 from runoff.evaluation._grid import grid_settings
 from runoff.evaluation._measures import choice
@@ -72,7 +72,8 @@ class Trial:
         """Return the trial in one line."""
         cost = "" if self.cost is None else f"  cost {self.cost:.4g}"
         return visible(
-            f"{self.quality:.4f}  p95 {self.p95_ms:.0f} ms  {self.pairs:.0f} pairs{cost}  "
+            f"{self.quality:.4f}  p95 {self.p95_ms:.0f} ms  "
+            f"{number_of(round(self.pairs), 'pair')}{cost}  "
             f"{self.setting}"
         )
 
@@ -153,7 +154,8 @@ class Tuning:
     def __repr__(self) -> str:
         """Show the decision and the recommendation; `str` has the rest."""
         return (
-            f"Tuning({self.decision}, {self.tried} settings, {self.queries} queries, "
+            f"Tuning({self.decision}, {number_of(self.tried, 'setting')}, "
+            f"{number_of(self.queries, 'query')}, "
             f"recommended: {self.recommended.setting})"
         )
 
@@ -167,7 +169,10 @@ class Tuning:
             f"recommended  {self.recommended}",
             f"{self.measure} on held-out queries {self.held_out:.4f}, {gained}",
             f"the choice looks {self.optimism:+.4f} better on the queries it was made on",
-            f"{self.tried} settings, {self.queries} queries, {self.agreement:.0%} of folds agree",
+            (
+                f"{number_of(self.tried, 'setting')}, {number_of(self.queries, 'query')}, "
+                f"{self.agreement:.0%} of folds agree"
+            ),
             "not beaten in quality, p95 and usage (on all queries, so the best look too good):",
             *(f"  {one}" for one in self.front[-_SHOWN:]),
         ]
@@ -344,17 +349,23 @@ def _reason(
     if decision == "cheaper":
         pairs = trials.pairs.mean(axis=1)
         return (
-            f"it reads {pairs[chosen]:.0f} pairs instead of {pairs[0]:.0f} and asks "
-            f"{len(trials.settings[chosen].sources)} of {len(trials.settings[0].sources)} sources; "
+            f"it reads {number_of(round(pairs[chosen]), 'pair')} instead of {pairs[0]:.0f} "
+            "and asks "
+            f"{len(trials.settings[chosen].sources)} of "
+            f"{number_of(len(trials.settings[0].sources), 'source')}; "
             f"{found} rules out a loss above {bound:g}."
         )
     if len(trials.query_ids) < _FEWEST:
-        return f"{len(trials.query_ids)} queries are too few to change anything."
+        return (
+            f"{number_of(len(trials.query_ids), 'query is', 'queries are')} too few to change "
+            "anything."
+        )
     if chosen == 0:
         return "no other setting is better by more than one standard error, or as good and cheaper."
     if cheaper and gain >= -bound:
         return (
-            f"the choice is not proven better, and {len(trials.query_ids)} queries are too few to "
+            "the choice is not proven better, and "
+            f"{number_of(len(trials.query_ids), 'query is', 'queries are')} too few to "
             f"show that it loses no more than the bound: {found}."
         )
     return f"the choice made on all queries fails on held-out ones: {found}."

@@ -14,7 +14,7 @@ from runoff._onnx.files import TOKENIZER
 from runoff._onnx.passes.clean import clean
 from runoff._onnx.passes.graph import need_onnx
 from runoff._onnx.samples import sample_pairs, traced_with
-from runoff._util.messages import error_text, first_line
+from runoff._util.messages import error_text, first_line, number_of
 from runoff._util.progress import stepwise
 from runoff.errors import ExportFailed, InvalidArgument
 from runoff.export._agreement import SMALLEST_AGREEMENT, check_fp32, check_int8
@@ -136,7 +136,7 @@ def export_cross_encoder(
             described = _cleaned(folder / FP32, ready.encoder, directory)
             write_json(folder / "config.json", _settings(directory, ready) | described)
             pairs = sample_pairs(length)
-            say(f"comparing {len(pairs)} pairs with torch")
+            say(f"comparing {number_of(len(pairs), 'pair')} with torch")
             made = CrossEncoder(folder, precision="fp32")
             expected, found = original.score(pairs), made.score(pairs)
             difference = _difference(original.name, expected, found)

@@ -16,7 +16,7 @@ from runoff._onnx.sessions import Loaded
 from runoff._tokens.encoder import TokenEncoder
 from runoff._tokens.settings import SETTINGS_FILE
 from runoff._util import optout
-from runoff._util.messages import first_line
+from runoff._util.messages import first_line, number_of
 from runoff._util.progress import stepwise
 from runoff.errors import ExportFailed, InvalidArgument, MissingExtra, ModelNotFound
 from runoff.export._agreement import SMALLEST_AGREEMENT, check_fp32, check_int8
@@ -140,7 +140,7 @@ def export_late_interaction(
             said |= {"output": _OUTPUT, "max_length": length}
             write_json(folder / "config.json", described(directory, said))
             pairs = sample_pairs(min(length, _TOKENS))
-            say(f"comparing {len(pairs)} pairs with torch")
+            say(f"comparing {number_of(len(pairs), 'pair')} with torch")
             full = _encoder(folder, "fp32")
             difference, scores, cut = _compare(directory.name, original, full, pairs)
             check_fp32(directory.name, difference)

@@ -6,6 +6,7 @@ import math
 from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, Literal, cast
 
+from runoff._util.display import html_by
 from runoff._util.gained import gained
 from runoff.errors import InvalidArgument
 from runoff.fusion._normalize import MinMax, Normalizer, TheoreticalMinMax, ZScore
@@ -63,6 +64,8 @@ class Convex:
         default_factory=ZScore
     )
     spreads: Mapping[str, float] | None = None
+
+    _repr_html_ = html_by("configured_html", "_notebook")
 
     def __post_init__(self) -> None:
         """Check the weights, and replace the name of a normalizer by the normalizer."""

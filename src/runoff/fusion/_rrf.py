@@ -6,6 +6,7 @@ import math
 from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING
 
+from runoff._util.display import html_by
 from runoff._util.stored import is_finite
 from runoff.errors import InvalidArgument
 from runoff.fusion._weights import Weights, rrf_weights
@@ -37,6 +38,8 @@ class RRF:
     weights: Mapping[str, float] | None = None
     _: KW_ONLY
     rank_constant: float = 60
+
+    _repr_html_ = html_by("configured_html", "_notebook")
 
     def __post_init__(self) -> None:
         if self.weights is not None and not isinstance(self.weights, Weights):

@@ -18,6 +18,8 @@ from langchain_core.runnables.configurable import (
 )
 from langchain_core.runnables.retry import RunnableRetry
 
+from runoff._util.adapters.options import Plain, brief_repr
+from runoff._util.display import html_by
 from runoff.langchain._filters import BOUND, as_filter, filters_of
 from runoff.pipeline._boundary import joined
 
@@ -62,6 +64,15 @@ class Wrappable(Runnable[str, _Documents]):
 
 class Bound(Wrappable, RunnableBinding[str, _Documents]):
     """A retriever with bound arguments, whose filters add up."""
+
+    _repr_html_ = html_by("repr_html", "_notebook")
+
+    def __repr_args__(self) -> list[tuple[str | None, Any]]:
+        """Show the retriever and what is bound to it; objects by their class alone."""
+        bound = [(name, Plain(brief_repr(value))) for name, value in self.kwargs.items()]
+        if self.config:
+            bound.append(("config", Plain(brief_repr(dict(self.config)))))
+        return [(None, self.bound), *bound]
 
     def bind(self, **kwargs: Any) -> Runnable[str, _Documents]:  # noqa: ANN401
         """Bind arguments; filters are added to those bound before."""

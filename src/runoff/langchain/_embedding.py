@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from langchain_core.embeddings import Embeddings
 
+from runoff._util.display import html_by
 from runoff.recall._dense.embedder import Embedder
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ class RunoffEmbeddings(Embeddings):
     def __init__(self, model: str = _DEFAULT, *, late: LateInteraction | None = None) -> None:
         self.model = model
         self._embedder = Embedder(model, late=late)
+
+    _repr_html_ = html_by("repr_html", "_notebook")
 
     def __repr__(self) -> str:
         late = self._embedder.late

@@ -15,6 +15,7 @@ from langchain_core.documents import Document as LangChainDocument
 from langchain_core.runnables.config import ensure_config
 
 from runoff._util import provenance
+from runoff._util.messages import number_of
 from runoff._util.numbers import as_array
 from runoff._waiting import workers
 from runoff._waiting.drive import ask, run, run_async
@@ -106,7 +107,10 @@ class CrossEncoderScorer:
         except (TypeError, ValueError) as error:
             raise BadReply(f"{self.name} returned scores that are not numbers") from error
         if len(values) != len(pairs):
-            raise BadReply(f"{self.name} returned {len(values)} scores for {len(pairs)} pairs")
+            raise BadReply(
+                f"{self.name} returned {number_of(len(values), 'score')} for "
+                f"{number_of(len(pairs), 'pair')}"
+            )
         return PairScores(
             values,
             np.isfinite(values),

@@ -12,7 +12,7 @@ from langchain_core.runnables import Runnable
 from langchain_core.runnables.config import patch_config
 from langchain_core.vectorstores import VectorStore, VectorStoreRetriever
 
-from runoff._util.messages import error_text
+from runoff._util.messages import error_text, number_of
 from runoff._waiting import workers
 from runoff._waiting.drive import ask, run, run_async
 from runoff.errors import FilterNotSupported, InvalidArgument, RunoffError
@@ -201,9 +201,9 @@ class RetrieverSource:
             wide, before = wide * _WIDEN, len(found)
             if not asking.pushed and before >= _MOST:
                 remedy = (
-                    f"{self.name} does not apply it itself, and only {len(hits)} of {before} "
-                    "documents pass it: pass translate_filter=, a function from a filter to the "
-                    "store's search arguments"
+                    f"{self.name} does not apply it itself, and only {len(hits)} of "
+                    f"{number_of(before, 'document')} pass it: give translate_filter=, a function "
+                    "from a filter to the store's search arguments"
                 )
                 raise FilterNotSupported("filter", query.filters, remedy)
 

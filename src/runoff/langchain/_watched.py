@@ -13,6 +13,8 @@ from langchain_core.runnables import RunnableBinding
 from langchain_core.runnables.configurable import DynamicRunnable
 from pydantic import ConfigDict
 
+from runoff._util.adapters.options import Plain, brief_repr
+from runoff._util.display import html_by
 from runoff._waiting.drive import ask, run, run_async
 from runoff.errors import InvalidArgument
 from runoff.langchain._convert import relevance
@@ -72,6 +74,12 @@ class WatchedRetriever(BaseRetriever):
 
     inner: BaseRetriever
     observer: Any
+
+    _repr_html_ = html_by("repr_html", "_notebook")
+
+    def __repr_args__(self) -> list[tuple[str | None, Any]]:
+        """Show what is watched by its class alone: its own `repr` may be long, or hold a key."""
+        return [(None, Plain(brief_repr(self.inner)))]
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401
         if name.startswith("_") or name == "inner":
@@ -139,6 +147,12 @@ class WatchedCompressor(BaseDocumentCompressor):
 
     inner: Any
     observer: Any
+
+    _repr_html_ = html_by("repr_html", "_notebook")
+
+    def __repr_args__(self) -> list[tuple[str | None, Any]]:
+        """Show what is watched by its class alone: its own `repr` may be long, or hold a key."""
+        return [(None, Plain(brief_repr(self.inner)))]
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401
         if name.startswith("_") or name == "inner":

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple
 
-from runoff._util.messages import error_text
+from runoff._util.display import html_by
+from runoff._util.messages import error_text, number_of
 from runoff.live._interleaving import team_draft
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("runoff")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Answer:
     """What a user is shown.
 
@@ -32,6 +33,12 @@ class Answer:
 
     response_id: str
     results: tuple[Result, ...] = ()
+
+    _repr_html_ = html_by("answer_html", "_notebook")
+
+    def __repr__(self) -> str:
+        """Show the id and how many results there are."""
+        return f"Answer({self.response_id!r}, {number_of(len(self.results), 'result')})"
 
     def __iter__(self) -> Iterator[Result]:
         """Iterate over the results, best first."""

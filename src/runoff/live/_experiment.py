@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from runoff._util.arguments import is_one_of, is_share
+from runoff._util.display import html_by
 from runoff._util.messages import error_text
 from runoff._util.stored import is_finite, is_text, path_of
 from runoff._waiting import workers
@@ -102,6 +103,8 @@ class Experiment:
         object.__setattr__(self, "_systems", systems)
         events = Events(path_of("path", self.path), {"design": self.design})
         object.__setattr__(self, "_events", events)
+
+    _repr_html_ = html_by("repr_html", "_notebook")
 
     def __repr__(self) -> str:
         """Show the directory and the design."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from runoff._util.arguments import count, is_one_of, is_share
 from runoff._util.lazy import import_name
+from runoff._util.messages import number_of
 from runoff._util.progress import check_progress, counted
 from runoff._util.stored import path_of
 from runoff.errors import InvalidArgument
@@ -136,8 +137,8 @@ def judge(  # noqa: PLR0913 - all but the first two by name
     work.take(labels)
     if work.without_text:
         notes.append(
-            f"{work.without_text} queries are left out: the text of the question or of a document "
-            "was forgotten, or is neither kept nor in texts=."
+            f"{number_of(work.without_text, 'query is', 'queries are')} left out: the text of "
+            "the question or of a document was forgotten, or is neither kept nor in texts=."
         )
     now = {
         "system": system,
@@ -159,7 +160,10 @@ def judge(  # noqa: PLR0913 - all but the first two by name
     if reply.capped:
         notes.append(f"The judge stopped at its cap: the next questions would use {reply.capped}.")
     if reply.failed:
-        notes.append(f"{reply.failed} replies of the judge have no grade.")
+        notes.append(
+            f"{number_of(reply.failed, 'reply', 'replies')} of the judge "
+            f"{'has' if reply.failed == 1 else 'have'} no grade."
+        )
     grades.put("now", now)
     questions = work.documents.questions
     del work  # what was given may be most of the memory

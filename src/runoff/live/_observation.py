@@ -6,7 +6,8 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from runoff._util.messages import fields_repr
+from runoff._util.display import html_by
+from runoff._util.messages import fields_repr, number_of, short_repr
 from runoff.scores import ModelIdentity, ScoreKind, Usage
 from runoff.trace import Fate, FateKind, Scoring, Trace
 from runoff.types import Candidate, Document, Placement
@@ -124,7 +125,13 @@ class Observation:
     slices: Mapping[str, str] = field(default_factory=dict)
     shadow: Shadow | None = None
 
-    __repr__ = fields_repr
+    _repr_html_ = html_by("repr_html", "_notebook")
+
+    def __repr__(self) -> str:
+        """Show the question, or its hash, and how many candidates there were."""
+        state = "complete" if self.outcome.complete else "degraded"
+        asked = short_repr(self.query or self.query_hash)
+        return f"Observation({asked}, {number_of(len(self.doc_ids), 'candidate')}, {state})"
 
     def __len__(self) -> int:
         """Return the number of candidates."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from runoff._util.display import html_by
 from runoff._util.stored import is_finite
 from runoff._util.text import text_key
 from runoff.errors import InvalidArgument
@@ -55,6 +56,8 @@ class Observations:
     def path(self) -> Path:
         """The directory."""
         return self._store.path
+
+    _repr_html_ = html_by("repr_html", "_notebook")
 
     def __repr__(self) -> str:
         """Show the directory."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from runoff._util.messages import number_of
 from runoff.live._interleaving import credit
 from runoff.live._ppi import Corrected
 
@@ -65,34 +66,43 @@ def kept(read: Read, rules: Rules, now: float) -> tuple[list[Shown], list[str]]:
     favours neither system. Those that may still get feedback wait.
     """
     found: list[Shown] = []
-    left: Counter[str] = Counter()
+    left: Counter[tuple[str, str, str]] = Counter()  # a verb for one and for several, and the rest
     last: dict[tuple[str, str], float] = {}
     daily: Counter[tuple[str, int]] = Counter()
     for one in read.shown:
         if one.time > now - rules.wait:
-            left["are too recent, and may still get feedback"] += 1
+            left["is", "are", " too recent, and may still get feedback"] += 1
             continue
         if one.user:
             day = one.user, int(one.time // _DAY)
             daily[day] += 1
             if daily[day] > rules.daily:
-                left[f"exceed one user's {rules.daily} a day, and may be a bot's"] += 1
+                rest = f" one user's {rules.daily} a day, and may be a bot's"
+                left["exceeds", "exceed", rest] += 1
                 continue
             asked = one.user, one.query
             before = last.get(asked)
             last[asked] = one.time
             if before is not None and one.time - before < rules.repeat:
-                left["repeat a question of the same user"] += 1
+                left["repeats", "repeat", " a question of the same user"] += 1
                 continue
         found.append(one)
-    notes = [f"{many} answers {why}." for why, many in left.items()]
+    notes = [
+        f"{number_of(count, f'answer {one}', f'answers {several}')}{rest}."
+        for (one, several, rest), count in left.items()
+    ]
     if read.unreadable:
-        notes.append(f"{read.unreadable} lines cannot be read: a process may have been killed.")
+        notes.append(
+            f"{number_of(read.unreadable, 'line')} cannot be read: a process may have been killed."
+        )
     if read.late:
-        notes.append(f"{read.late} times feedback came more than {rules.wait:g} seconds later.")
+        notes.append(
+            f"{number_of(read.late, 'time')} feedback came more than {rules.wait:g} s later."
+        )
     if read.strange:
         notes.append(
-            f"{read.strange} times feedback named an unknown answer, or a document not in it."
+            f"{number_of(read.strange, 'time')} feedback named an unknown answer, or a "
+            "document not in it."
         )
     return found, notes
 
@@ -145,5 +155,6 @@ def split(shown: Sequence[Shown], read: Read, now: float) -> Outcomes:
         success > 0,
         int((success > 0).sum()),
         "users",
-        (f"{waiting} users will count one day after their first answer.",) * bool(waiting),
+        (f"{number_of(waiting, 'user')} will count one day after their first answer.",)
+        * bool(waiting),
     )

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from runoff._util.display import pretty
-from runoff._util.messages import visible
+from runoff._util.display import html_by, pretty
+from runoff._util.messages import number_of, visible
 from runoff.live._betting import Interval, interval, shortest, trend
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 Decision = Literal["helps", "harms", "no difference", "undecided"]
 
 _LOOKS = 40
+_UNITS = {"answers": "answer", "queries": "query", "users": "user"}
 _TOO_MANY = 100  # times what there is: no forecast reaches that far
 
 
@@ -131,11 +132,13 @@ class Statement:
         }[self.decision]
         return (
             f"{what}: {self.measure} {self.difference:+.4f} [{low:+.4f}, {high:+.4f}] on "
-            f"{self.queries:,} {self.unit}, {self.changed:.0%} of them "
+            f"{number_of(self.queries, _UNITS[self.unit])}, {self.changed:.0%} of them "
             + ("with a result that was liked" if self.unit == "users" else "changed")
             + (f"; the mean of {self.of}" if self.of else "")
             + "."
         )
+
+    _repr_html_ = html_by("said_html", "_notebook")
 
     def __repr__(self) -> str:
         """Show the decision and its figures; `str` has the rest."""
@@ -145,14 +148,14 @@ class Statement:
         """Return the decision, what more it takes, the slices and the notes."""
         lines = [self.sentence]
         if self.more is not None:
-            labels = f" with {self.more_labels:,} labels" if self.more_labels else ""
+            labels = f" with {number_of(self.more_labels, 'label')}" if self.more_labels else ""
             lines.append(
-                f"Roughly {self.more:,} more {self.unit}{labels} will decide if they are "
-                "like these."
+                f"Roughly {number_of(self.more, f'more {_UNITS[self.unit]}')}{labels} will "
+                "decide if they are like these."
             )
         lines += [
             f"  {name}: {one.decision}, {one.difference:+.4f} [{one.interval[0]:+.4f}, "
-            f"{one.interval[1]:+.4f}] on {one.queries:,} queries"
+            f"{one.interval[1]:+.4f}] on {number_of(one.queries, 'query')}"
             for name, one in self.slices.items()
         ]
         return visible("\n".join([*lines, *self.notes]))

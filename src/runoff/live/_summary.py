@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from runoff._util.messages import visible
+from runoff._util.display import html_by
+from runoff._util.messages import number_of, visible
 from runoff.errors import MissingExtra
 from runoff.evaluation._health.health import health
 from runoff.evaluation._health.observations import finding_lines
@@ -99,15 +100,20 @@ class Summary:
         """The findings that are worth acting on."""
         return tuple(one for one in self.findings if one.odd)
 
+    _repr_html_ = html_by("said_html", "_notebook")
+
     def __repr__(self) -> str:
         """Show how many there are, and what is odd."""
         names = ", ".join(one.check for one in self.odd) or "nothing odd"
-        return f"Summary({self.observations} observations: {names})"
+        return f"Summary({number_of(self.observations, 'observation')}: {names})"
 
     def __str__(self) -> str:
         """Return the figures as lines."""
         lines = [
-            f"{self.observations:,} observations of {self.seen:,} answers in {self.path}",
+            (
+                f"{number_of(self.observations, 'observation')} of "
+                f"{number_of(self.seen, 'answer')} in {self.path}"
+            ),
             f"dropped {self.dropped:,}, failed writes {self.failed:,}",
         ]
         if self.observations:
@@ -127,7 +133,8 @@ class Summary:
         )
         if self.shadows:
             lines.append(
-                f"the shadow would change {self.shadow_changed:.1%} of {self.shadows:,} answers"
+                f"the shadow would change {self.shadow_changed:.1%} of "
+                f"{number_of(self.shadows, 'answer')}"
             )
         for stage, one in self.latencies.items():
             lines.append(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from llama_index.core.bridge.pydantic import Field, PrivateAttr, field_serializer
 from llama_index.core.embeddings import BaseEmbedding
 
+from runoff._util.display import html_by
 from runoff.llama_index._serialize import from_config, to_config
 from runoff.recall._dense.embedder import Embedder
 
@@ -54,6 +55,13 @@ class RunoffEmbedding(BaseEmbedding):
             parts = {"model_name": self.model_name, "late": self.late, name: value}
             self._embedder = Embedder(parts["model_name"], late=parts["late"])
         super().__setattr__(name, value)
+
+    _repr_html_ = html_by("repr_html", "_notebook")
+
+    def __repr_args__(self) -> list[tuple[str | None, Any]]:
+        """Show the model, and the second stage that shares it."""
+        late = [] if self.late is None else [("late", self.late)]
+        return [(None, self.model_name), *late]
 
     @classmethod
     def class_name(cls) -> str:

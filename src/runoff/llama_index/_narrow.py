@@ -9,6 +9,7 @@ from llama_index.core.indices.query.query_transform.base import BaseQueryTransfo
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import QueryBundle
 
+from runoff._util.adapters.options import brief_repr
 from runoff._waiting import workers
 from runoff.llama_index._convert import (
     FilteredQueryBundle,
@@ -17,6 +18,7 @@ from runoff.llama_index._convert import (
     to_query,
 )
 from runoff.llama_index._filters import as_filter
+from runoff.llama_index._shown import described
 from runoff.llama_index._sources import AwaitableSource, RetrieverSource
 from runoff.llama_index._widen import awaitable, check_own_filters, widened
 from runoff.pipeline._boundary import joined
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from llama_index.core.schema import NodeWithScore
 
     from runoff.filters import Filter
+    from runoff.llama_index._shown import Settings
     from runoff.types import Hit
 
 
@@ -60,6 +63,13 @@ class BundleRetriever(BaseRetriever):
     def filters(self) -> Filter | None:
         """Which nodes any query may return."""
         return self._filters
+
+    def _settings(self) -> Settings:
+        """Return what is shown of it in an engine."""
+        found = {**described(self._retriever), "depth": (str(self._depth), False)}
+        if self._filters is not None:
+            found["filters"] = brief_repr(self._filters), False
+        return found
 
     def widened(self, depth: int) -> BaseRetriever:
         """Return a copy that returns `depth` nodes."""

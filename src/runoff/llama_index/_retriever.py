@@ -10,9 +10,7 @@ from typing import TYPE_CHECKING, Any
 from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.prompts.mixin import PromptMixin
 from llama_index.core.query_engine import RetrieverQueryEngine
-from llama_index.core.retrievers import VectorIndexRetriever
 from llama_index.core.schema import MetadataMode
-from llama_index.core.vector_stores.types import VectorStoreQueryMode
 
 from runoff._util.adapters.options import Plain, brief_repr, strict_options
 from runoff._util.display import html_by
@@ -22,6 +20,7 @@ from runoff.fusion._default import default_fusion
 from runoff.llama_index._convert import Reading, to_nodes, to_query
 from runoff.llama_index._filters import as_filter
 from runoff.llama_index._settings import checked, node_grouping
+from runoff.llama_index._shown import Settings, shown, source_name
 from runoff.llama_index._sources import RetrieverSource, source_of
 from runoff.llama_index._tracing import dispatcher, observed
 from runoff.llama_index._widen import check_own_filters
@@ -56,13 +55,6 @@ Retrievers = (
     | Mapping[str, BaseRetriever | RecallSource]
     | Sequence[BaseRetriever | RecallSource]
 )
-_MODES = {
-    VectorStoreQueryMode.HYBRID: "hybrid",
-    VectorStoreQueryMode.SEMANTIC_HYBRID: "hybrid",
-    VectorStoreQueryMode.SPARSE: "sparse",
-    VectorStoreQueryMode.TEXT_SEARCH: "sparse",
-}  # what a store's own search is called in provenance
-_FAMILIAR = {"VectorIndexRetriever": "dense", "BM25Retriever": "bm25", "BM25": "bm25"}
 _REMEDY = "must be a LlamaIndex retriever, several in a list, or several by name"
 
 
@@ -212,10 +204,10 @@ class TwoStageRetriever(BaseRetriever):
 
     _repr_html_ = html_by("configured_html", "_notebook")
 
-    def _settings(self) -> dict[str, tuple[str, bool]]:
+    def _settings(self) -> Settings:
         """Return each option as a text, and whether it is the default and of little interest."""
         parts = {
-            name: getattr(source, "retriever", source)
+            name: getattr(source, "retriever", getattr(source, "bm25", source))
             for name, source in self._pipeline.sources.items()
         }
         made = {"retriever": (brief_repr(parts), False)}
@@ -260,7 +252,7 @@ class TwoStageRetriever(BaseRetriever):
 
     def as_query_engine(self, **options: Any) -> RetrieverQueryEngine:  # noqa: ANN401
         """Return a query engine over it; options as for `RetrieverQueryEngine.from_args`."""
-        return RetrieverQueryEngine.from_args(self, **options)
+        return shown(RetrieverQueryEngine.from_args(self, **options))
 
     def warmup(self) -> None:
         """Load every model and run it once, so that the first query is as fast as the second."""
@@ -365,7 +357,7 @@ def _one_of(retriever: Retrievers | None, retrievers: Retrievers | None) -> Retr
 def _named_sources(given: Retrievers, reading: Reading, depth: int) -> dict[str, RecallSource]:
     if isinstance(given, str | bytes):
         raise InvalidArgument("retriever", given, _REMEDY)
-    named = by_name("retriever", given, _name)
+    named = by_name("retriever", given, source_name)
     lone = not isinstance(given, Mapping | list | tuple)
     sources: dict[str, RecallSource] = {}
     for name, one in named.items():
@@ -376,11 +368,3 @@ def _named_sources(given: Retrievers, reading: Reading, depth: int) -> dict[str,
         else:
             raise InvalidArgument("retriever" if lone else f"retriever[{name!r}]", one, _REMEDY)
     return sources
-
-
-def _name(retriever: object) -> str:
-    kind = type(retriever).__name__
-    if isinstance(retriever, VectorIndexRetriever):
-        mode = retriever._vector_store_query_mode  # noqa: SLF001
-        return _MODES.get(mode, "dense")
-    return _FAMILIAR.get(kind, kind)

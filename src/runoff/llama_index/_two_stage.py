@@ -34,6 +34,7 @@ from runoff.llama_index._narrow import BundleRetriever, KeepsFilters, WithinFilt
 from runoff.llama_index._retriever import TwoStageRetriever
 from runoff.llama_index._runoff_rerank import RunoffRerank
 from runoff.llama_index._settings import checked
+from runoff.llama_index._shown import shown
 from runoff.llama_index._widen import own_filter, recall_of, widened
 from runoff.pipeline._boundary import joined
 from runoff.pipeline._sources import cannot_widen
@@ -84,7 +85,8 @@ def two_stage(target: Any, top_n: int = 5, **options: Any) -> Any:
       by first-stage scores (`SimilarityPostprocessor`), before those that change or arrange the
       chosen nodes (`MetadataReplacementPostProcessor`, `LongContextReorder`). Synthesizer, prompts
       and callbacks are kept; the copy shares no state with the original. A chat engine's copy
-      starts with the conversation so far.
+      starts with the conversation so far. The copy's `repr` and its HTML in a notebook show what it
+      does; for that it is of a subclass of the engine's class, which has the same name.
 
     Args:
         target: a retriever, an index, or an engine over a retriever.
@@ -108,7 +110,7 @@ def two_stage(target: Any, top_n: int = 5, **options: Any) -> Any:
         clone = copy.copy(target)
         clone._query_engine = two_stage(target._query_engine, top_n, **options)  # noqa: SLF001
         clone._query_transform = KeepsFilters(target._query_transform)  # noqa: SLF001
-        return clone
+        return shown(clone)
     retriever = getattr(target, "_retriever", None)
     kept = getattr(target, "_node_postprocessors", None)
     if isinstance(target, BaseQueryEngine | BaseChatEngine) and (
@@ -155,7 +157,7 @@ def _engine(
     if isinstance(retriever, TwoStageRetriever):  # it has a second stage, and one is enough
         clone._retriever = _changed(retriever, top_n, options)  # noqa: SLF001
         clone._node_postprocessors = [copy.copy(one) for one in kept]  # noqa: SLF001
-        return clone
+        return shown(clone)
     depth = _depth(retriever, options)
     wide = widened(retriever, depth)
     if wide is None:
@@ -171,7 +173,7 @@ def _engine(
     added = [WithinFilters(filters=own_filter(retriever))] if adds else []
     clone._retriever = BundleRetriever(wide, depth)  # noqa: SLF001
     clone._node_postprocessors = [*map(copy.copy, before), rerank, *map(copy.copy, after), *added]  # noqa: SLF001
-    return clone
+    return shown(clone)
 
 
 def _around(

@@ -11,11 +11,14 @@ from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.bridge.pydantic import Field
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 
+from runoff._util.adapters.options import brief_repr
+from runoff._util.display import html_by
 from runoff._util.plain import finite
 from runoff._waiting.drive import ask, run, run_async
 from runoff.llama_index._convert import Reading, to_hits
 from runoff.llama_index._retriever import TwoStageRetriever
 from runoff.llama_index._runoff_rerank import RunoffRerank
+from runoff.llama_index._shown import described, shown
 from runoff.pipeline._observers import joined, tell
 from runoff.pipeline._replayed import replayed
 
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from llama_index.core.schema import NodeWithScore, QueryBundle
 
     from runoff._waiting.drive import Asking
+    from runoff.llama_index._shown import Settings
     from runoff.pipeline._observers import Observer
     from runoff.types import Response
 
@@ -50,7 +54,7 @@ def observed(given: Any, observer: Observer) -> Any:  # noqa: ANN401
         clone._retriever = observed(given._retriever, observer)  # noqa: SLF001
     if after:
         clone._node_postprocessors = after  # noqa: SLF001
-    return clone
+    return shown(clone)
 
 
 class WatchedRetriever(BaseRetriever):
@@ -72,6 +76,15 @@ class WatchedRetriever(BaseRetriever):
         if name.startswith("__") or name == "_retriever":
             raise AttributeError(name)
         return getattr(self._retriever, name)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({described(self._retriever)['retriever'][0]})"
+
+    _repr_html_ = html_by("configured_html", "_notebook")
+
+    def _settings(self) -> Settings:
+        """Return what is shown of it, in an engine too."""
+        return {**described(self._retriever), "watched": ("True", False)}
 
     def retrieve(self, str_or_query_bundle: str | QueryBundle) -> list[NodeWithScore]:
         return run(self._observing(str_or_query_bundle))
@@ -110,6 +123,10 @@ class WatchedPostprocessors(BaseNodePostprocessor):
     def class_name(cls) -> str:
         """Return the name that serialised components carry."""
         return "WatchedPostprocessors"
+
+    def _settings(self) -> Settings:
+        """Return what is shown of it in an engine."""
+        return {"postprocessors": (brief_repr(self.inner), False), "watched": ("True", False)}
 
     def _postprocess_nodes(
         self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None

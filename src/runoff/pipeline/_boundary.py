@@ -12,6 +12,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from runoff._util.isolated import isolated
+from runoff._util.messages import number_of
 from runoff.errors import BadReply
 from runoff.types import Candidate
 
@@ -77,7 +78,7 @@ def within(
 
 def _leak(name: str, count: int) -> str:
     return (
-        f"source {name!r} returned {count} {_documents(count)} outside the filter, which "
+        f"source {name!r} returned {number_of(count, 'document')} outside the filter, which "
         f"{'was' if count == 1 else 'were'} left out: the source must honour query.filters and "
         "return the metadata that they read"
     )
@@ -85,14 +86,11 @@ def _leak(name: str, count: int) -> str:
 
 def _stale(name: str, count: int) -> str:
     return (
-        f"{count} {_documents(count)} of source {name!r} left out: another source has metadata for "
+        f"{number_of(count, 'document')} of source {name!r} left out: another source has "
+        "metadata for "
         f"{'it' if count == 1 else 'them'} that is outside the filter, so that {name!r} may be out "
         "of date"
     )
-
-
-def _documents(count: int) -> str:
-    return "document" if count == 1 else "documents"
 
 
 def check_documents(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from runoff._util.arguments import SignatureOfInit, is_one_of
+from runoff._util.display import html_by
 from runoff._util.gained import gained
 from runoff.errors import BadReply, FilterNotSupported, InvalidArgument
 from runoff.recall._arguments import check_callable, check_question
@@ -72,6 +73,8 @@ class Function:
         """Choose the class that can be awaited for an async function."""
         chosen = _AsyncFunction if cls is Function and _is_async(function) else cls
         return object.__new__(chosen)
+
+    _repr_html_ = html_by("configured_html", "_notebook")
 
     def __post_init__(self) -> None:
         check_callable("function", self.function, "must be a callable (query, depth) -> hits")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from runoff._util.messages import visible
+from runoff._util.messages import number_of, visible
 from runoff._util.text import snippet
 from runoff.report._text import number
 
@@ -114,9 +114,9 @@ def _stage_rows(stage: StageTrace, indent: str) -> list[tuple[str, ...]]:
         error = said(stage.error)
         did = f"left out: {error}" if not stage.left else f"failed in part: {error}"
     elif stage.stage == "recall":
-        did = f"{stage.left} hits (depth {stage.entered})"
+        did = f"{number_of(stage.left, 'hit')} (depth {stage.entered})"
     elif stage.stage == "fusion":
-        did = f"{stage.entered} hits became {stage.left} candidates"
+        did = f"{number_of(stage.entered, 'hit')} became {number_of(stage.left, 'candidate')}"
     elif not stage.entered:
         did = "skipped"
     else:
@@ -134,7 +134,7 @@ def _used(usage: Usage) -> str:
     if usage.cached:
         used.append(f"{usage.cached} from the cache")
     if usage.tokens is not None:
-        used.append(f"{usage.tokens:,} tokens")
+        used.append(number_of(usage.tokens, "token"))
     if usage.billed_units is not None:
         used.append(f"{usage.billed_units:g} units billed")
     if usage.cost is not None:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from runoff._labels.remarks import check_judged, check_recorded, check_recording, degraded
 from runoff._recording.runs import by_stage
 from runoff._util.arguments import check_list
-from runoff._util.messages import visible
+from runoff._util.display import html_by
+from runoff._util.messages import number_of, visible
 from runoff._util.text import snippet
 from runoff.evaluation._curve import curve
 from runoff.evaluation._health.health import health
@@ -46,7 +47,7 @@ _HINTS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Advice:
     """What is found in one recording.
 
@@ -86,7 +87,7 @@ class Advice:
             made["NEXT STEPS"] = "\n".join(
                 folded(f"{rank}. {snippet(one, 1000)}", 3) for rank, one in enumerate(steps, 1)
             )
-        title = f"{snippet(found.collection, 100)}: {queries} judged queries"
+        title = f"{snippet(found.collection, 100)}: {number_of(queries, 'judged query')}"
         made[title] = columns(found.rows())
         if found.verdict is not None and found.compared is not None:
             before, after = found.compared
@@ -101,6 +102,12 @@ class Advice:
         if remarks := found.remarks(beside_verdict=True):
             made["NOTES"] = folded("\n".join(snippet(one, 1000) for one in remarks))
         return made
+
+    _repr_html_ = html_by("columns_html", "_notebook")
+
+    def __repr__(self) -> str:
+        """Show the answer; `str` has the rest."""
+        return f"Advice({self.answer.sentence})"
 
     def __str__(self) -> str:
         """Return the page as text."""
@@ -227,7 +234,7 @@ def _next_steps(
 
 def _verdict(found: Verdict) -> Iterator[str]:
     main = found.main
-    figure = f"{main.measure} {main.difference:+.3f} on {main.queries} queries"
+    figure = f"{main.measure} {main.difference:+.3f} on {number_of(main.queries, 'query')}"
     kept, removed = (
         " and ".join(map("=".join, slices)) for slices in (found.keep_for, found.remove_for)
     )
@@ -267,7 +274,8 @@ def _verdict(found: Verdict) -> Iterator[str]:
 def _judging(found: Unjudged) -> str:
     first = found.judge[0]
     return (
-        f"Judge these documents first: {found.documents} results of {found.queries} queries were "
+        f"Judge these documents first: {number_of(found.documents, 'result')} of "
+        f"{number_of(found.queries, 'query')} {'was' if found.documents == 1 else 'were'} "
         f"never judged, and the answer depends on them. Begin with {first.doc_id!r} for "
         f"{found.texts.get(first.query_id, first.query_id)!r}; `unjudged.to_csv`, or `--judge` on "
         "the command line, writes them all in the order that decides most."

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING, NamedTuple
 
 from runoff._recording.runs import BEST
+from runoff._util.messages import number_of
 from runoff._util.text import snippet
 from runoff.report import _figures as figures
 
@@ -109,7 +110,8 @@ def _sentence(found: Verdict, before: str) -> str:
             f"{high:+.3f}{spent}."
         )
     return (
-        f"Not shown: on {main.queries} queries the second stage is not proven to earn its time; "
+        f"Not shown: on {number_of(main.queries, 'query')} the second stage is not proven to "
+        "earn its time; "
         f"{main.measure} is {new}, against {old}{spent}."
     )
 
@@ -188,7 +190,9 @@ def _stages(measured: Mapping[str, Measured]) -> Answer:
         sentence,
         tuple(
             Figure(
-                f"{first}, {snippet(name, 60)}", f"{means[name]:.3f}", f"{queries} judged queries"
+                f"{first}, {snippet(name, 60)}",
+                f"{means[name]:.3f}",
+                number_of(queries, "judged query"),
             )
             for name in shown
             if not math.isnan(means[name])

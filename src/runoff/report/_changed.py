@@ -10,7 +10,7 @@ import numpy as np
 
 from runoff._labels.remarks import degraded
 from runoff._recording.runs import FUSED, RERANKED, by_stage
-from runoff._util.messages import visible
+from runoff._util.messages import number_of, visible
 from runoff._util.stored import path_of
 from runoff._util.text import given_id, snippet
 from runoff._util.whole import write_table
@@ -105,13 +105,15 @@ class Changed:
         spent = Figure("time of a search", f"{whole} ms", "median, as recorded")
         if not self.overlaps:
             sentence = (
-                f"One source alone answers {self.queries} questions, so nothing changes its order."
+                f"One source alone answers {number_of(self.queries, 'question')}, so nothing "
+                "changes its order."
             )
             return Answer(sentence, (spent,))
         one = self.overlaps[0]
         what = "The second stage" if one.after == RERANKED else "Fusion"
         return Answer(
-            f"{what} changes the first result of {one.first:.0%} of {self.queries} questions and "
+            f"{what} changes the first result of {one.first:.0%} of "
+            f"{number_of(self.queries, 'question')} and "
             f"replaces {one.replaced:.1f} of the first {_CUTOFF}; only judgments can tell whether "
             "that is better.",
             (
@@ -135,7 +137,8 @@ class Changed:
         if self.overlaps:
             drawn = len({row[0] for row in self.judge[1:]})
             steps.append(
-                f"Judge {len(self.judge) - 1} results of {drawn} questions drawn at random: "
+                f"Judge {number_of(len(self.judge) - 1, 'result')} of "
+                f"{number_of(drawn, 'question')} drawn at random: "
                 "`to_csv`, or `--judge` on the command line, writes them to a table; fill in the "
                 "column grade (0 for not relevant, 1 for relevant) and evaluate with that table."
             )

@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from runoff._util.messages import visible
+from runoff._util.messages import number_of, visible
 from runoff._util.text import snippet
 from runoff.evaluation._measures.measures import MEASURES, Evaluator
 from runoff.evaluation._measures.names import judged_name
@@ -109,7 +109,7 @@ class Evaluated:
     def markdown(self) -> str:
         """Return a summary for a pull request; all texts are escaped."""
         queries = len(next(iter(self.measured.values())).query_ids)
-        parts = [f"### {_inert(self.collection)}: {queries} judged queries"]
+        parts = [f"### {_inert(self.collection)}: {number_of(queries, 'judged query')}"]
         found = self.verdict
         if found is not None and self.compared is not None:
             before, after = map(_inert, self.compared)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from runoff._recording.query import RecordedQuery
 from runoff._recording.recording import Recording
-from runoff._util.messages import visible
+from runoff._util.messages import number_of, visible
 from runoff._util.text import snippet
 from runoff.errors import InvalidArgument
 from runoff.report._account import met, result_rows, said
@@ -79,7 +79,9 @@ def explain(answer: object, doc_id: str | None = None) -> str:
     else:
         account = of_items(*items_of(answer))
         absent = (
-            f"not among the {len(account.results)} results, which are all that a framework's "
+            f"not among the {number_of(len(account.results), 'result')}, which "
+            f"{'is' if len(account.results) == 1 else 'are'} all that a "
+            "framework's "
             "answer has.\n  To see where it was lost, search with the pipeline behind it:\n"
             "  retriever.pipeline.search(question).explain(doc_id), or `runoff explain QUESTION "
             "--doc ID --system module:attribute`."
@@ -156,3 +158,10 @@ def _way(row: Row, account: Account) -> str:
 
 def _scored(score: float | None) -> str:
     return "" if score is None else f", score {number(score)}"
+
+
+def query_html(query: RecordedQuery) -> str:
+    """Return a query of a recording as a notebook shows it explained."""
+    made: Any = explain(query)
+    page: str = made._repr_html_()
+    return page

@@ -11,6 +11,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeGuard
 
+from runoff._util.messages import number_of
 from runoff._util.provenance import KEY, decode
 from runoff._util.text import snippet
 from runoff.errors import InvalidArgument
@@ -119,13 +120,15 @@ def of_items(items: Sequence[object], question: str = "") -> Account:
     sources = tuple(dict.fromkeys(name for row in rows for name in row.sources))
     degraded = [*dict.fromkeys(line for one in known for line in _degraded(one))]
     asked = f"{snippet(question, 100)!r}: " if question else ""
-    many = "1 result" if len(items) == 1 else f"{len(items)} results"
+    many = number_of(len(items), "result")
     lines = [f"{asked}{many}{_by(known)}", *degraded]
     if not items:
         lines.append("nothing was found, or everything that was found was left out")
     elif len(known) < len(items):
+        without = len(items) - len(known)
         lines.append(
-            f"{len(items) - len(known)} of {len(items)} results carry no provenance, so that only "
+            f"{without} of {many} {'carries' if without == 1 else 'carry'} no provenance, so "
+            "that only "
             "their order and score are known: retrieve or rerank them with runoff (two_stage, "
             "TwoStageRetriever, RunoffRerank; provenance=True is the default), and keep the "
             f"metadata key {KEY!r}"

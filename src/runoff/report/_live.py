@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 from typing import TYPE_CHECKING
 
+from runoff._util.messages import number_of
 from runoff.report._answer import Answer, Figure
 from runoff.report._notebook import framed, table_html
 from runoff.report._page import whole
@@ -50,7 +51,10 @@ def live_page(found: Judging) -> str:
                 "interval", f"{low:+.3f} to {high:+.3f}", "at every look, with a chance of "
                 f"{1 - stated.level:.0%}",
             ),
-            Figure("grades of people", f"{stated.labels:,}", f"on {stated.queries:,} queries"),
+            Figure(
+                "grades of people", f"{stated.labels:,}",
+                f"on {number_of(stated.queries, 'query')}",
+            ),
         ),
     )  # fmt: skip
     return whole("Does the second stage help on live traffic?", answer, sections)

@@ -7,7 +7,7 @@ import html
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from runoff._util.messages import is_default, short_repr, visible
+from runoff._util.messages import is_default, number_of, short_repr, visible
 from runoff._util.text import snippet
 from runoff._util.without_secrets import without_secrets
 from runoff.report._account import result_rows, stage_rows
@@ -16,6 +16,7 @@ from runoff.report._response import fate_rows, of_response
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from runoff.live import Answer
     from runoff.report._account import Account
     from runoff.trace import Trace
     from runoff.types import Response
@@ -36,9 +37,10 @@ STYLE = """
 .runoff th {border-bottom: 1px solid currentColor; font-weight: 600}
 .runoff tr + tr td {border-top: 1px solid color-mix(in srgb, currentColor 15%, transparent)}
 .runoff .wide {overflow-x: auto}
-.runoff td.long, .runoff td:has(details) {min-width: 14em}
+.runoff td.long, .runoff td:has(details) {min-width: 14em; overflow-wrap: anywhere}
 .runoff .head {white-space: pre-line}
 .runoff .lines {white-space: pre-wrap}
+.runoff .columns {white-space: pre; font-family: monospace}
 .runoff .text {white-space: pre-wrap; overflow-wrap: anywhere; max-width: 44em; max-height: 20em;
   overflow-y: auto; margin: .3em 0}
 .runoff .degraded {border-left: .25em solid #c60; padding-left: .6em}
@@ -95,7 +97,7 @@ def account_html(account: Account) -> str:
 def trace_html(trace: Trace) -> str:
     """Return the stages of a search, and what became of every candidate folded below."""
     rows = fate_rows(trace, _FATES)
-    title = f"what became of {len(trace.fates)} candidates"
+    title = f"what became of {number_of(len(trace.fates), 'candidate')}"
     if len(trace.fates) > _FATES:
         title += f", the first {_FATES} here"
     return framed(table_html(stage_rows(trace.stages)) + folded_html(title, rows))
@@ -108,12 +110,48 @@ def configured_html(part: object) -> str:
     default; a dataclass is read by its fields.
     """
     own = getattr(part, "_settings", None)
-    found = own() if callable(own) else dict(_fields(part))
+    return settings_html(type(part).__name__, own() if callable(own) else dict(_fields(part)))
+
+
+def settings_html(title: str, found: Mapping[str, tuple[str, bool]]) -> str:
+    """Return options that differ from their defaults; the rest is folded.
+
+    Args:
+        title: whose they are.
+        found: name to value as a text, and whether that is the default.
+    """
     shown = [(name, text) for name, (text, usual) in found.items() if not usual]
     rest = [(name, text) for name, (text, usual) in found.items() if usual]
-    head = f'<div class="head"><strong>{html.escape(type(part).__name__)}</strong></div>'
+    head = f'<div class="head"><strong>{html.escape(title)}</strong></div>'
     table = table_html([("setting", "value"), *shown]) if shown else ""
     return framed(head + table + folded_html("defaults", [("setting", "value"), *rest]))
+
+
+def repr_html(part: object) -> str:
+    """Return what a part's `repr` says."""
+    return framed(lines_html(repr(part)))
+
+
+def said_html(result: object) -> str:
+    """Return a result's text with its lines."""
+    return framed(lines_html(str(result)))
+
+
+def columns_html(result: object) -> str:
+    """Return a result's text with its lines, whose columns stay below each other."""
+    return framed(f'<div class="columns">{html.escape(str(result))}</div>')
+
+
+def answer_html(answer: Answer) -> str:
+    """Return the results that a user of an experiment is shown."""
+    found = [one.candidate.document for one in answer.results]
+    rows = [
+        (str(at), snippet(one.doc_id, 60), snippet(one.text, _SHORT))
+        for at, one in enumerate(found, 1)
+    ]
+    head = f'<div class="head">{html.escape(repr(answer))}</div>'
+    table = table_html([("#", "document", "text"), *rows], [one.text for one in found])
+    return framed(head + table if rows else head)
 
 
 def folded_html(title: str, rows: Sequence[Sequence[str]], full: Sequence[str] = ()) -> str:
@@ -148,7 +186,8 @@ def table_html(rows: Sequence[Sequence[str]], full: Sequence[str] = ()) -> str:
             f"<td{' class=long' * (len(cell) > _NARROW)}>{html.escape(cell)}</td>" for cell in row
         ]
         if full:
-            made[-1] = f"<td>{_unfolding(row[-1], full[at])}</td>"
+            kind = " class=long" * (len(row[-1]) > _NARROW)
+            made[-1] = f"<td{kind}>{_unfolding(row[-1], full[at])}</td>"
         lines.append(f"<tr>{''.join(made)}</tr>")
     table = f"<table><thead><tr>{cells}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
     return f'<div class="wide">{table}</div>'
@@ -159,7 +198,7 @@ def _unfolding(start: str, text: str) -> str:
     if len(text) <= _SHORT:
         return html.escape(start)
     more = len(text) - _LONG
-    rest = f" [{more:,} characters more]" if more > 0 else ""
+    rest = f" [{number_of(more, 'character')} more]" if more > 0 else ""
     whole = html.escape(text[:_LONG] + rest)
     return (
         f'<details><summary>{html.escape(start)}</summary><div class="text">{whole}</div></details>'

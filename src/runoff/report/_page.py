@@ -11,7 +11,7 @@ import html
 from typing import TYPE_CHECKING
 
 from runoff import __version__
-from runoff._util.messages import visible
+from runoff._util.messages import number_of, visible
 from runoff._util.stored import path_of
 from runoff._util.text import snippet
 from runoff.evaluation._measures.measures import MEASURES
@@ -142,7 +142,9 @@ def page(advice: Advice, recording: Recording, collection: Collection) -> str:
     if remarks:
         sections["Notes"] = paragraphs(remarks)
     return whole(
-        f"{snippet(found.collection, 100)}: {queries} judged queries", advice.answer, sections
+        f"{snippet(found.collection, 100)}: {number_of(queries, 'judged query')}",
+        advice.answer,
+        sections,
     )
 
 
@@ -171,7 +173,7 @@ def write_changed(found: Changed, recording: Recording, path: str | PathLike[str
     sections["The system"] = table_html([("part", "configuration"), *parts_rows(recording.setup)])
     if found.notes:
         sections["Notes"] = paragraphs(found.notes)
-    title = f"{found.queries} questions without judgments"
+    title = f"{number_of(found.queries, 'question')} without judgments"
     path_of("path", path).write_text(whole(title, found.answer, sections), encoding="utf-8")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from runoff._util.messages import number_of
 from runoff.errors import InvalidArgument
 from runoff.report import _figures as figures
 from runoff.report._altair import (
@@ -68,7 +69,10 @@ def verdict_plot(found: Verdict) -> alt.LayerChart:
         for at, after in zip(drawn, edges[1:], strict=True)
     ]
     main = found.main
-    said = f"{main.wins} better, {main.ties} unchanged, {main.losses} worse of {many} queries"
+    said = (
+        f"{main.wins} better, {main.ties} unchanged, {main.losses} worse of "
+        f"{number_of(many, 'query')}"
+    )
     if len(drawn) < many:
         said += f"; an evenly spread {len(drawn)} of them are drawn"
     bars = (
@@ -114,7 +118,7 @@ def ledger_plot(ledger: Ledger) -> alt.LayerChart:
     return finished(
         [bars, texts],
         f"Where {ledger.measure} is lost",
-        f"mean of {len(ledger.queries)} queries, from the ideal to the achieved value",
+        f"mean of {number_of(len(ledger.queries), 'query')}, from the ideal to the achieved value",
         len(rows) * ROW,
     )
 
@@ -178,7 +182,8 @@ def curve_plot(curve: curves.Curve, measure: str, against: str) -> alt.LayerChar
     return finished(
         [band, line, *marks(places, far(rows)), dots],
         f"{measure} by window: {curve.shape}",
-        f"{curve.queries} queries, with the 95% interval of the {'gain' if first else 'mean'}; "
+        f"{number_of(curve.queries, 'query')}, with the 95% interval of the "
+        f"{'gain' if first else 'mean'}; "
         f"recommended window {curve.recommended}, in use {curve.configured}",
     )
 
@@ -252,7 +257,8 @@ def tuning_plot(found: tuning.Tuning, against: str) -> alt.LayerChart:
     return finished(
         [line, dots, rule, tick, diamonds, *texts],
         f"{found.decision}: {found.measure} against the cost of a search",
-        f"best of {found.tried} settings, {found.queries} queries; the vertical bar is the 95% "
+        f"best of {number_of(found.tried, 'setting')}, {number_of(found.queries, 'query')}; "
+        "the vertical bar is the 95% "
         "interval of the chosen setting on held-out queries",
     )
 
@@ -320,7 +326,7 @@ def latency_plot(recording: Recording) -> alt.LayerChart:
     return finished(
         [whole, half, texts],
         "Milliseconds by stage",
-        f"{len(recording)} queries, recorded with depth {setup.recorded_depth} and "
+        f"{number_of(len(recording), 'query')}, recorded with depth {setup.recorded_depth} and "
         f"window {setup.recorded_window}",
         len(rows) * ROW,
     )

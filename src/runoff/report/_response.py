@@ -6,6 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from runoff._recording.query import FateCode
+from runoff._util.messages import number_of
 from runoff._util.text import snippet
 from runoff.report._account import Account, Row, met, said, stage_rows
 from runoff.trace import FateKind, Scoring
@@ -70,7 +71,7 @@ def headline(response: Response) -> str:
     """Return the question, what it took, and what is missing from the answer."""
     outcome, trace = response.outcome, response.trace
     budget = "" if outcome.budget_ms is None else f" of {outcome.budget_ms:.0f} ms"
-    found = f"{len(response)} of {len(trace.fates)} candidates"
+    found = f"{len(response)} of {number_of(len(trace.fates), 'candidate')}"
     asked = repr(snippet(response.query.text, 100))
     lines = [f"{asked}: {found} in {outcome.spent_ms:.1f} ms{budget}"]
     if trace.load_ms:
@@ -79,13 +80,19 @@ def headline(response: Response) -> str:
         lines[0] += ", complete"
     lines += _missing(outcome)
     if trace.truncated:
-        read = "document was" if trace.truncated == 1 else "documents were"
-        lines.append(f"{trace.truncated} {read} read only in part (token limit or deadline)")
+        read = number_of(trace.truncated, "document was", "documents were")
+        lines.append(f"{read} read only in part (token limit or deadline)")
     grouped = sum(fate.kind is FateKind.GROUPED for fate in trace.fates)
     if grouped:
-        lines.append(f"{grouped} candidates are grouped under another one, which represents them")
+        lines.append(
+            f"{number_of(grouped, 'candidate is', 'candidates are')} grouped under another "
+            f"one, which represents {'it' if grouped == 1 else 'them'}"
+        )
     reasons = Counter(one.reason for one in trace.fates if one.kind is FateKind.DROPPED)
-    lines += [f"{count} candidates were dropped: {said(why)}" for why, count in reasons.items()]
+    lines += [
+        f"{number_of(count, 'candidate was', 'candidates were')} dropped: {said(why)}"
+        for why, count in reasons.items()
+    ]
     return "\n".join([*lines, *(f"note: {said(note)}" for note in outcome.notes)])
 
 
@@ -96,7 +103,7 @@ def _missing(outcome: Outcome) -> list[str]:
         for one in outcome.degraded
     ]
     if lines and outcome.total and outcome.scored < outcome.total:
-        lines.append(f"reranked only {outcome.scored} of {outcome.total} candidates")
+        lines.append(f"reranked only {outcome.scored} of {number_of(outcome.total, 'candidate')}")
     return lines
 
 
@@ -120,7 +127,7 @@ def ending(fate: Fate, trace: Trace) -> str:
     if fate.kind is FateKind.RETURNED:
         return f"returned at rank {fate.rank}"
     if fate.kind is FateKind.CUT:
-        return f"rank {fate.rank}, below the {trace.top_k} results asked for"
+        return f"rank {fate.rank}, below the {number_of(trace.top_k, 'result')} asked for"
     return f"dropped: {said(fate.reason)}"
 
 
@@ -149,7 +156,10 @@ def of_recorded(query: RecordedQuery) -> Account:
     shown = min(_RECORDED, len(rows))
     asked = snippet(query.text, 100)
     lines = [
-        f"{asked!r}: {len(query)} candidates as recorded, the first {shown} in the order of {how}",
+        (
+            f"{asked!r}: {number_of(len(query), 'candidate')} as recorded, the first {shown} in "
+            f"the order of {how}"
+        ),
         "window, threshold and grouping are not applied in a recording: `replay` applies them",
         *_missing(query.outcome),
         *(f"note: {said(note)}" for note in query.outcome.notes),

@@ -10,6 +10,7 @@ import math
 import re
 from typing import TYPE_CHECKING
 
+from runoff._util.messages import number_of
 from runoff._util.text import given_id, snippet
 from runoff.evaluation._ledger import CEILINGS
 from runoff.report import _figures as figures
@@ -57,7 +58,7 @@ def tuning_html(tuning: Tuning) -> str:
 
 def health_html(found: Health) -> str:
     """Return the checks of a second stage for a notebook."""
-    return framed(paragraphs([f"{found.queries} queries."]) + health_section(found))
+    return framed(paragraphs([f"{number_of(found.queries, 'query')}."]) + health_section(found))
 
 
 def measured_html(measured: Measured) -> str:
@@ -68,7 +69,7 @@ def measured_html(measured: Measured) -> str:
         rows.append(
             (name, f"{measured.mean(name):.4f}", "-" if math.isnan(share) else f"{share:.3f}")
         )
-    queries = f"{len(measured.query_ids)} judged queries."
+    queries = f"{number_of(len(measured.query_ids), 'judged query')}."
     return framed(table_html(rows) + paragraphs([queries, *measured.notes]))
 
 
@@ -106,7 +107,9 @@ def collection_html(collection: Collection) -> str:
     queries = [("query", "text"), *((snippet(one, 60), snippet(text, 60)) for one, text in first)]
     return framed(
         table_html(rows)
-        + folded_html(f"the first {len(first)} queries", queries, [text for _, text in first])
+        + folded_html(
+            f"the first {number_of(len(first), 'query')}", queries, [text for _, text in first]
+        )
         + paragraphs(collection.notes)
     )
 
@@ -164,7 +167,7 @@ def _rivals(found: Verdict) -> str:
 def deltas_section(found: Verdict) -> str:
     """Return the change of every query, from the most helped to the most hurt."""
     deltas, main = [one.delta for one in found.changes], found.main
-    said = f"{len(deltas)} queries; {main.wins + main.losses} of them changed."
+    said = f"{number_of(len(deltas), 'query')}; {main.wins + main.losses} of them changed."
     if not any(deltas):
         return paragraphs([said])
     drawn = figures.thinned(len(deltas))
@@ -263,8 +266,10 @@ def tuning_section(tuning: Tuning) -> str:
     said = (
         f"On held-out queries the chosen setting has {tuning.measure} {tuning.held_out:.4f}, "
         f"{tuning.gain:+.4f} [{low:+.4f}, {high:+.4f}] against the setting in use. On the queries "
-        f"it was chosen on it looks {tuning.optimism:+.4f} better. {tuning.tried} settings and "
-        f"{tuning.queries} queries; {tuning.agreement:.0%} of the folds choose the same setting."
+        f"it was chosen on it looks {tuning.optimism:+.4f} better. "
+        f"{number_of(tuning.tried, 'setting')} and "
+        f"{number_of(tuning.queries, 'query')}; {tuning.agreement:.0%} of the folds choose "
+        "the same setting."
     )
     plot = svg.scatter(
         [(name, one.p95_ms, one.quality) for name, one in shown],

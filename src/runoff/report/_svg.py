@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _WIDTH, _HEIGHT = 720, 260
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 12, 26, 40
 _TICKS = 5
+_LINE = 14  # height of a label
 _ROW = 26  # height of a row of a waterfall or of spans
 _NAMES = 300  # width of their names
 _BESIDE = 150  # width of the texts after their bars
@@ -98,12 +99,17 @@ def scatter(
     xs, ys = _ends([[x] for _, x, _ in points]), _ends([[y] for _, _, y in points])
     axes = _Axes(_wide(*xs), _wide(*ys))
     body = [*axes.frame(_ticks(*axes.x), names)]
+    lines: list[float] = []  # of labels, which are too few to share one
     for name, x, y in sorted(points):  # labelled points last, on top
         at, up = axes.right(x), axes.up(y)
         kind, size = ("b", 5) if name else ("a", 3)
         body.append(f'<circle class="{kind}" cx="{at:.1f}" cy="{up:.1f}" r="{size}"/>')
         if name:
-            body.append(_beside(at, up - 5, name, 7))
+            line = up - 5
+            while any(abs(line - other) < _LINE for other in lines):
+                line += _LINE
+            lines.append(line)
+            body.append(_beside(at, line, name, 7))
     return _svg(title, body)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
+from runoff._util.messages import number_of
 from runoff.report._account import said
 from runoff.report._response import ending, unscored
 from runoff.report._text import number
@@ -71,7 +72,7 @@ def _recalled(stage: StageTrace, one: Placement | None) -> Step:
         return Step(stage.source, f"rank {one.rank}, score {number(one.score)}", one.rank, score)
     if stage.error:
         return Step(stage.source, f"left out ({said(stage.error)})")
-    return Step(stage.source, f"not among its {stage.left} hits")
+    return Step(stage.source, f"not among its {number_of(stage.left, 'hit')}")
 
 
 def _reranked(fate: Fate, window: int, model: str) -> str:

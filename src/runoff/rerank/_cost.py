@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 
 from runoff._util.arguments import is_one_of, is_real
+from runoff._util.messages import number_of
 from runoff._waiting.drive import run, run_async
 from runoff.errors import CapExceeded, InvalidArgument
 from runoff.rerank._amounts import pair_tokens
@@ -209,7 +210,7 @@ class Metered(Wrapping):
         if self.cap is None or not why:
             return _Plan(len(pairs), predicted, "")
         if self.cap.on_exceed == "raise":
-            raise CapExceeded(f"{self.name}: {len(pairs)} pairs would use {why}")
+            raise CapExceeded(f"{self.name}: {number_of(len(pairs), 'pair')} would use {why}")
         fits, too_many = 0, len(pairs)
         while too_many - fits > 1:
             middle = (fits + too_many) // 2
@@ -263,7 +264,13 @@ def _padded(scores: PairScores, total: int, why: str) -> PairScores:
         scores.usage,
         scores.load_ms,
         scores.reason or "cap",
-        (*scores.notes, f"{why}: {more} of {total} pairs were not sent"),
+        (
+            *scores.notes,
+            (
+                f"{why}: {more} of {number_of(total, 'pair')} {'was' if more == 1 else 'were'} "
+                "not sent"
+            ),
+        ),
         (*scores.passages, *[()] * more) if scores.passages else (),
     )
 

@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from runoff._util.faults import unreadable
+from runoff._util.messages import number_of
 from runoff.scores import ModelIdentity, Usage
 from runoff.types import Dropped, Ranked, Reranking
 
@@ -77,8 +78,9 @@ def read_as(
             "not read do not take their places, so there may be fewer results"
         )
     if changed := sum(before[at] != text for at, (text, _) in kept.items()):
-        notes.append(f"{name} rewrote {changed} texts: the results have the new ones")
-    fault = f"{name} returned {len(unscored)} scores that are not finite numbers"
+        notes.append(f"{name} rewrote {number_of(changed, 'text')}: the results have the new ones")
+    broken = number_of(len(unscored), "score that is", "scores that are")
+    fault = f"{name} returned {broken} not finite"
     return Reranking(
         ordered=tuple(
             Ranked(_rewritten(candidates[at], before[at], kept[at][0]), float(score))

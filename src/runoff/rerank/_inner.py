@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from runoff._util.display import Configured
 from runoff._util.faults import lacks
-from runoff._util.messages import error_text, name_of, short_repr
+from runoff._util.messages import error_text, name_of, number_of, short_repr
 from runoff._waiting import workers
 from runoff._waiting.drive import run, run_async
 from runoff._waiting.watch import Watch
@@ -135,7 +135,8 @@ def check_reranking(reranking: object, given: Sequence[Candidate]) -> Reranking:
     if sorted(back) != sorted(candidate.key for candidate in given):
         known = {candidate.key for candidate in given}
         raise BadReply(
-            f"the reranker was given {len(given)} candidates and returned {len(back)}: "
+            f"the reranker was given {number_of(len(given), 'candidate')} and returned "
+            f"{len(back)}: "
             f"{len(known - set(back))} missing, {len(set(back) - known)} unknown, "
             f"{len(back) - len(set(back))} repeated"
         )

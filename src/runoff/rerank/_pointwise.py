@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from runoff._util.arguments import is_blend, is_share
+from runoff._util.messages import number_of
 from runoff._waiting import workers
 from runoff._waiting.drive import run, run_async
 from runoff.errors import InvalidArgument
@@ -227,9 +228,11 @@ class Pointwise(Around):
             "cap": "within its cap",
         }
         total, unused = len(scored), int(scored.sum()) - used
-        more = "1 more score below a candidate without one was"
-        if unused > 1:
-            more = f"{unused} more scores below a candidate without one were"
+        more = number_of(
+            unused,
+            "more score below a candidate without one was",
+            "more scores below a candidate without one were",
+        )
         rest = f"; {more} not used" if unused else ""
         if self.threshold is not None:
             rest += "; the threshold was not applied"

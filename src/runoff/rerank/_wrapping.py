@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from runoff._util.display import Configured
-from runoff._util.messages import name_of
+from runoff._util.messages import name_of, number_of
 from runoff._waiting import workers
 from runoff._waiting.drive import ask
 from runoff.errors import BadReply, InvalidArgument
@@ -62,7 +62,9 @@ def scored(
     if not isinstance(scores, PairScores):
         raise InvalidArgument("scorer", scores, f"{name} must return PairScores")
     if len(scores) != len(pairs):
-        raise BadReply(f"{name} returned {len(scores)} scores for {len(pairs)} pairs")
+        raise BadReply(
+            f"{name} returned {number_of(len(scores), 'score')} for {number_of(len(pairs), 'pair')}"
+        )
     return scores
 
 

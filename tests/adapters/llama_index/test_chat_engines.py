@@ -50,7 +50,7 @@ class TestChatEngines:
         """Kind and options stay; the sources are the reranked nodes."""
         engine = chat(memory())
         better = two_stage(engine, reranker=overlap(), top_n=3)
-        assert type(better) is type(engine)
+        assert isinstance(better, type(engine))
         answer = better.chat(QUERY)
         assert ids(answer.source_nodes)[0] == "sort"
         assert len(answer.source_nodes) == 3

@@ -193,7 +193,7 @@ class TestQueryEngines:
         assert kept.similarity_cutoff == 0.0
         assert engine.retriever.similarity_top_k == 2
         assert kinds(engine) == ["SimilarityPostprocessor"]
-        assert type(better) is RetrieverQueryEngine
+        assert isinstance(better, RetrieverQueryEngine)
 
     def test_prompts_and_callbacks_are_kept(self, overlap, index, llm):
         """What was set on the engine holds for the copy."""
@@ -304,7 +304,7 @@ class TestQueryEngines:
         """CitationQueryEngine keeps its kind and gets the second stage."""
         engine = CitationQueryEngine.from_args(index, llm=llm)
         better = two_stage(engine, reranker=overlap(), top_n=1)
-        assert type(better) is CitationQueryEngine
+        assert isinstance(better, CitationQueryEngine)
         assert "sort dictionaries by value" in better.query(QUERY).source_nodes[0].text
 
     def test_a_transform_engine_is_given_a_better_engine(self, overlap, index, llm):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 # imported with this file: an error may be that there are no file descriptors for another one
 from runoff._util.arguments import is_one_of
 from runoff._util.faults.permanent import BY_CLASS, BY_MESSAGE, rule_of
-from runoff._util.messages import error_text, visible
+from runoff._util.messages import error_text, number_of, visible
 from runoff.errors import (
     BadReply,
     InvalidArgument,
@@ -188,5 +188,8 @@ def lacks(reranking: Reranking) -> tuple[str, str]:
     """
     if not reranking.unscored and not reranking.detail:
         return "", ""
-    detail = reranking.detail or f"{len(reranking.unscored)} candidates have no score"
+    detail = (
+        reranking.detail
+        or f"{number_of(len(reranking.unscored), 'candidate has', 'candidates have')} no score"
+    )
     return reranking.reason or BadReply.reason, visible(detail)

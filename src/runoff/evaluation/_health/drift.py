@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from runoff._util.messages import number_of
 from runoff.errors import InvalidArgument
 from runoff.evaluation._health.observations import SIGNALS, Finding, signals
 from runoff.evaluation._health.overlap import rank_biased_overlap
@@ -328,7 +329,8 @@ def _answers(pairs: Sequence[tuple[Observation, Sequence[Observation]]]) -> Find
     odd = mean < _OVERLAP and len(pairs) >= _FEW
     return Finding(
         "drift answers", mean, odd,
-        f"For the {len(pairs)} questions of both sides, the answers overlap by {mean:.2f} "
+        f"For the {number_of(len(pairs), 'question')} of both sides, the answers overlap by "
+            f"{mean:.2f} "
         "(rank-biased, 1 is the same order).",
         "a `verdict` on judged queries, which says whether the change is for the better"
         if odd else "",
@@ -350,7 +352,8 @@ def _canaries(pairs: Sequence[tuple[Observation, Sequence[Observation]]]) -> Fin
     among, own = agreement[:, 0].mean(axis=0).tolist()
     return Finding(
         "drift answers", own, odd,
-        f"For {len(several)} questions the answers overlap by {own:.2f} with those of the "
+        f"For {number_of(len(several), 'question')} the answers overlap by {own:.2f} with "
+            "those of the "
         f"reference, which overlap by {among:.2f} with each other (rank-biased; p {p:.4f}).",
         "a `verdict` on judged queries, which says whether the change is for the better"
         if odd else "",

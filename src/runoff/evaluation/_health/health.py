@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from runoff._util.arguments import check_list, check_mapping
+from runoff._util.messages import number_of
 from runoff.errors import InvalidArgument
 from runoff.evaluation._health.drift import drifts
 from runoff.evaluation._health.observations import Finding, Health, observations
@@ -238,8 +239,8 @@ def _promoted(found: Sequence[Observation]) -> Finding:
     median = float(np.median([place for place, _ in places]))
     return _found(
         "promoted", low, low > _PROMOTED,
-        f"{len(places)} results were promoted, the median one from fused rank {median:.0f}; "
-        f"{_percent(low)} came from the last quarter of the candidates read{alone}.",
+        f"{number_of(len(places), 'result was', 'results were')} promoted, the median one from "
+        f"fused rank {median:.0f}; {_percent(low)} came from the last quarter of the candidates read{alone}.",
         "a wider window, if `curve` or `losses` agrees; a random reranker looks the same",
     )  # fmt: skip
 

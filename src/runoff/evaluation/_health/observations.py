@@ -11,7 +11,7 @@ import numpy as np
 from runoff._recording.recording import Recording
 from runoff._recording.replay import plan_replay, traversals
 from runoff._util.display import html_by, pretty
-from runoff._util.messages import visible
+from runoff._util.messages import number_of, visible
 from runoff.errors import InvalidArgument
 from runoff.trace import FateKind, Scoring, Trace
 from runoff.types import Response
@@ -366,11 +366,11 @@ class Health:
     def __repr__(self) -> str:
         """Show which checks are odd; `str` has the sentences."""
         names = ", ".join(one.check for one in self.odd) or "nothing odd"
-        return f"Health({self.queries} queries: {names})"
+        return f"Health({number_of(self.queries, 'query')}: {names})"
 
     def __str__(self) -> str:
         """Return one line for each finding."""
-        return visible("\n".join([f"{self.queries} queries", *finding_lines(self.findings)]))
+        return visible("\n".join([number_of(self.queries, "query"), *finding_lines(self.findings)]))
 
     _repr_pretty_ = pretty
 

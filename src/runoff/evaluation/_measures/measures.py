@@ -14,7 +14,7 @@ from runoff._labels.relevance import View
 from runoff._labels.remarks import check_found, check_judged, check_queries, foreign
 from runoff._util.arguments import check_list
 from runoff._util.display import html_by, pretty
-from runoff._util.messages import visible
+from runoff._util.messages import number_of, visible
 from runoff.errors import InvalidArgument
 from runoff.evaluation._measures.names import (
     counting_from,
@@ -101,7 +101,7 @@ class Measured:
     def __repr__(self) -> str:
         """Show the means; `str` has a table."""
         means = ", ".join(f"{name} {self.mean(name):.4f}" for name in self.values)
-        return f"Measured({means}, {len(self.query_ids)} queries)"
+        return f"Measured({means}, {number_of(len(self.query_ids), 'query')})"
 
     def _of(self, found: Mapping[str, NDArray[np.float64]], measure: str) -> NDArray[np.float64]:
         if measure not in found:
@@ -118,7 +118,9 @@ class Measured:
             share = self.judged_share(name)
             judged = "" if np.isnan(share) else f"  ({judged_name(name)} {share:.3f})"
             lines.append(f"{name:<{width}} {self.mean(name):.4f}{judged}")
-        return visible("\n".join([*lines, f"{len(self.query_ids)} judged queries", *self.notes]))
+        return visible(
+            "\n".join([*lines, number_of(len(self.query_ids), "judged query"), *self.notes])
+        )
 
 
 class Evaluator:
@@ -171,7 +173,10 @@ class Evaluator:
         self._positive = min(grades, default=1) > 0
         cutoffs = {one: cutoff_in(one) if self._view.by_cutoff else None for one in parsed}
         if missed := self._view.unreachable(one for one in cutoffs.values() if one):
-            few = f"{missed} queries need more documents than any measure counts, and score 0."
+            few = (
+                f"{number_of(missed, 'query needs', 'queries need')} more documents than any "
+                f"measure counts, and {'scores' if missed == 1 else 'score'} 0."
+            )
             self.notes = (*self.notes, few)
         try:
             # each with the cutoff at which results are looked at
@@ -354,7 +359,14 @@ def _oddities(run: Run, qrels: Mapping[str, object], empty: int) -> list[str]:
     unjudged = sum(query_id not in qrels for query_id in run)
     notes = []
     if empty:
-        notes.append(f"{empty} of {len(qrels)} judged queries have no results and count as zero.")
+        notes.append(
+            f"{empty} of {number_of(len(qrels), 'judged query')} "
+            f"{'has' if empty == 1 else 'have'} no results and "
+            f"{'counts' if empty == 1 else 'count'} as zero."
+        )
     if unjudged:
-        notes.append(f"{unjudged} queries of the run have no judgments and are left out.")
+        notes.append(
+            f"{number_of(unjudged, 'query')} of the run {'has' if unjudged == 1 else 'have'} "
+            f"no judgments and {'is' if unjudged == 1 else 'are'} left out."
+        )
     return notes

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from runoff._labels.headers import BESIDE
-from runoff._util.messages import visible
+from runoff._util.messages import number_of, visible
 from runoff._util.stored import path_of
 from runoff._util.text import given_id, snippet
 from runoff._util.whole import write_table
@@ -109,7 +109,8 @@ class Unjudged:
         """Show how many documents there are and the range of the difference."""
         low, high = self.range
         return (
-            f"Unjudged({self.documents} documents, {self.queries} queries, {low:+.4f} to "
+            f"Unjudged({number_of(self.documents, 'document')}, "
+            f"{number_of(self.queries, 'query')}, {low:+.4f} to "
             f"{high:+.4f}{', decides' if self.decides else ''})"
         )
 
@@ -138,7 +139,9 @@ class Unjudged:
         worst, best = self.worst, self.best
         beside = ", ".join(f"{name} {value:+.4f}" for name, value in self.beside.items())
         return (
-            f"{self.documents} counted results of {self.queries} queries were not judged. With "
+            f"{number_of(self.documents, 'counted result')} of "
+            f"{number_of(self.queries, 'query')} {'was' if self.documents == 1 else 'were'} "
+            "not judged. With "
             f"their judgments {worst.measure} changes by {worst.difference:+.4f} to "
             f"{best.difference:+.4f} (with the 95% intervals {worst.interval[0]:+.4f} to "
             f"{best.interval[1]:+.4f}); if they are taken out of the results, by "
@@ -257,8 +260,10 @@ def _asking(unjudged: Unjudged, found: Verdict) -> str:
     main = found.main
     low, high = unjudged.range
     return (
-        f"judge these first: {main.measure} {main.difference:+.4f} on {main.queries} queries holds "
-        f"if the {unjudged.documents} results that nobody judged are not relevant; with other "
+        f"judge these first: {main.measure} {main.difference:+.4f} on "
+        f"{number_of(main.queries, 'query')} holds "
+        f"if the {number_of(unjudged.documents, 'result')} that nobody judged "
+        f"{'is' if unjudged.documents == 1 else 'are'} not relevant; with other "
         f"judgments it lies between {low:+.4f} and {high:+.4f}.{_likely(unjudged)}"
     )
 

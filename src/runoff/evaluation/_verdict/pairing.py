@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from runoff._util.messages import number_of
 from runoff.errors import InvalidArgument
 from runoff.evaluation._measures.measures import Measured
 
@@ -225,7 +226,8 @@ def questions(
         if len(large) < len(sizes):
             few = len(sizes) - len(large)
             notes.append(
-                f"{few} slices of {name!r} have fewer than {smallest} queries: not tested."
+                f"{number_of(few, 'slice')} of {name!r} {'has' if few == 1 else 'have'} fewer "
+                f"than {number_of(smallest, 'query')}: not tested."
             )
         for value in large:
             members = np.array([value == one for one in values], np.bool_)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from runoff._util.display import html_by, pretty
 from runoff._util.gained import gained
 from runoff._util.lazy import import_name
-from runoff._util.messages import visible
+from runoff._util.messages import number_of, visible
 from runoff._util.text import given_id, snippet
 
 if TYPE_CHECKING:
@@ -228,7 +228,7 @@ class Verdict:
         low, high = main.interval
         return (
             f"Verdict({self.decision}, {main.measure} {main.difference:+.4f} [{low:+.4f}, "
-            f"{high:+.4f}], {main.queries} queries)"
+            f"{high:+.4f}], {number_of(main.queries, 'query')})"
         )
 
     def __str__(self) -> str:

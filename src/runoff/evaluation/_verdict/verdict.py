@@ -11,6 +11,7 @@ import numpy as np
 from runoff._labels.caveats import caveats_of, doubted
 from runoff._labels.remarks import check_found
 from runoff._util.arguments import between, check_seed, count, is_share
+from runoff._util.messages import number_of
 from runoff.errors import InvalidArgument
 from runoff.evaluation._measures.differences import compare_means, span_of
 from runoff.evaluation._measures.measures import Measured
@@ -283,7 +284,8 @@ def _reason(
 ) -> str:
     low, high = main.interval
     found = (
-        f"{main.measure} {main.difference:+.4f} [{low:+.4f}, {high:+.4f}] on {main.queries} queries"
+        f"{main.measure} {main.difference:+.4f} [{low:+.4f}, {high:+.4f}] on "
+        f"{number_of(main.queries, 'query')}"
     )
     kept = ", ".join(map("=".join, keep_for))
     removed = ", ".join(map("=".join, remove_for))
@@ -324,7 +326,8 @@ def _cautions(main: Comparison, decision: Decision, bound: float, level: float) 
     elif decision == "undecided" and main.interval[0] >= -bound and main.interval[1] <= bound:
         low, high = main.worst
         yield (
-            f"The interval lies within {bound:g} either way, but {main.queries} queries cannot "
+            f"The interval lies within {bound:g} either way, but "
+            f"{number_of(main.queries, 'query')} cannot "
             f"rule out rare changes; with those it may reach from {low:+.4f} to {high:+.4f}."
         )
     if main.judged is not None and abs(main.judged[1] - main.judged[0]) > _JUDGED_GAP:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from runoff._util.faults.judge import is_permanent
-from runoff._util.messages import error_text
+from runoff._util.messages import error_text, number_of
 from runoff._util.text import text_key
 from runoff.errors import BadReply, InvalidArgument
 from runoff.live._judging.reply import is_grade, parsed
@@ -168,7 +168,10 @@ def questions(
                     asked.errors += 1
                     wrong += 1
                     if wrong >= _HOPELESS and not asked.grades:
-                        remedy = f"{wrong} questions failed, the last with {error_text(found)}"
+                        remedy = (
+                            f"{number_of(wrong, 'question')} failed, the last with "
+                            f"{error_text(found)}"
+                        )
                         raise InvalidArgument("by", judge.name, remedy) from found
                     continue
                 try:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from runoff._util.display import html_by, pretty
-from runoff._util.messages import visible
+from runoff._util.messages import number_of, visible
 from runoff.errors import InvalidArgument
 from runoff.live._judging.differences import gain, is_relevant, steepest
 from runoff.live._judging.graded import graded, worth
@@ -161,16 +161,19 @@ class _Found:
             notes.insert(0, _IDEAL.format(now["cutoff"]))
         if for_people and mode != "judge":
             notes.append(
-                f"{for_people} documents wait for people; the query of the first one and all "
-                "later queries do not count yet."
+                f"{number_of(for_people, 'document waits', 'documents wait')} for people; the "
+                "query of the first one and all later queries do not count yet."
             )
         elif for_people and now.get("people"):
             notes.append(
-                f"{for_people} documents wait for people; until one has a grade, the judge's "
-                "grades count unchecked."
+                f"{number_of(for_people, 'document waits', 'documents wait')} for people; "
+                "until one has a grade, the judge's grades count unchecked."
             )
         if for_judge:
-            notes.append(f"{for_judge} queries wait for the judge: call it again.")
+            notes.append(
+                f"{number_of(for_judge, 'query waits', 'queries wait')} for the judge: call "
+                "it again."
+            )
         return Judging(
             self._stated(mode, measure),
             self._stated(mode, "P"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from runoff._util.messages import number_of
 from runoff.errors import InvalidArgument, MissingExtra
 from runoff.live._judging.differences import orders
 from runoff.live._tally import Lists, whole
@@ -92,9 +93,13 @@ def latest(reader: Reader, since: float, against: str) -> Latest:
     _, setup, models = last
     notes = []
     if degraded:
-        notes.append(f"{degraded} answers are left out: they are degraded or lack an order.")
+        one = "answer is left out: it is degraded or lacks an order."
+        several = "answers are left out: they are degraded or lack an order."
+        notes.append(number_of(degraded, one, several))
     if other := many.total() - many[setup]:
-        notes.append(f"{other} answers are left out: they are of another configuration or model.")
+        one = "answer is left out: it is of another configuration or model."
+        several = "answers are left out: they are of another configuration or model."
+        notes.append(number_of(other, one, several))
     usual = results[setup].most_common(1)[0][0]
     return Latest(setup, [one.name for one in models], usual, notes)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from runoff._util.messages import visible
+from runoff._util.messages import number_of, visible
 from runoff.live._judging.differences import GRADES, gain
 
 if TYPE_CHECKING:
@@ -80,7 +80,8 @@ class Quality:
         low, high = self.interval
         lines = [
             (
-                f"The judge and people graded {self.documents} documents: kappa {self.kappa:.2f} "
+                f"The judge and people graded {number_of(self.documents, 'document')}: kappa "
+                f"{self.kappa:.2f} "
                 f"[{low:.2f}, {high:.2f}], the same grade for {self.same:.0%}."
             )
         ]

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from runoff._util.arguments import is_one_of
+from runoff._util.display import html_by
+from runoff._util.messages import number_of
 from runoff._waiting import exits
 from runoff.errors import InvalidArgument
 from runoff.recall._analyzers import make_analyzer
@@ -240,13 +242,15 @@ class BM25:
     def __len__(self) -> int:
         return len(self._current())
 
+    _repr_html_ = html_by("repr_html", "_notebook")
+
     def __repr__(self) -> str:
         snapshot = self._current()
         formula = snapshot.formula
         delta = f", delta={formula.delta:g}" if formula.method in {"bm25l", "bm25+"} else ""
         disk = "" if self._spool is None else ", texts='disk'"
         return (
-            f"BM25({len(snapshot)} documents, engine={formula.engine!r}, "
+            f"BM25({number_of(len(snapshot), 'document')}, engine={formula.engine!r}, "
             f"analyzer={snapshot.analyzer.name!r}, k1={formula.k1:g}, b={formula.b:g}, "
             f"method={formula.method!r}{delta}{disk})"
         )

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from runoff._util.arguments import SignatureOfInit, check_list, count, is_one_of
+from runoff._util.display import html_by
+from runoff._util.messages import number_of
 from runoff._util.progress import Wanted, check_progress, counted
 from runoff._waiting import workers
 from runoff._waiting.drive import run, run_async
@@ -221,12 +223,13 @@ class Dense:
     def __contains__(self, doc_id: object) -> bool:
         return doc_id in self._rows
 
+    _repr_html_ = html_by("repr_html", "_notebook")
+
     def __repr__(self) -> str:
         stored = "" if self._rows.stored == "float32" else f", {self._rows.stored}"
-        return (
-            f"Dense({len(self)} documents, {self.dimension} dimensions{stored}, "
-            f"{self._similarity!r})"
-        )
+        width = self.dimension
+        size = "" if width is None else f"{number_of(width, 'dimension')}{stored}, "
+        return f"Dense({number_of(len(self), 'document')}, {size}{self._similarity!r})"
 
     def _embedded(self, documents: list[Document], progress: Wanted) -> Packed:
         """Return the packed vectors of documents; every batch has the same dimension."""

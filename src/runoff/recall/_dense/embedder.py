@@ -12,6 +12,7 @@ from runoff._onnx import languages, resolve, sessions, slots
 from runoff._onnx.state import Loading, State
 from runoff._onnx.tokens import TextEncoder
 from runoff._util.arguments import plain_numbers
+from runoff._util.display import html_by
 from runoff._util.gained import gained
 from runoff._util.progress import counted
 from runoff._waiting import workers
@@ -95,6 +96,8 @@ class Embedder:
     _state: State[Ready] = field(default_factory=State, init=False, repr=False, compare=False)
 
     __setstate__ = gained("late")
+
+    _repr_html_ = html_by("configured_html", "_notebook")
 
     def __post_init__(self) -> None:
         resolve.check(

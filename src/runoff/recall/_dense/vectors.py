@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from runoff._util.messages import number_of
 from runoff._util.numbers import as_array
 from runoff._waiting import workers
 from runoff._waiting.drive import ask, run
@@ -59,11 +60,16 @@ def as_matrix(value: object, names: Sequence[str], dimension: int | None) -> NDA
             "expected numbers of shape (texts, dimensions)"
         )
     if len(matrix) != len(names):
-        msg = f"embed returned {len(matrix)} vectors for {len(names)} texts ({_listed(names)})"
+        msg = (
+            f"embed returned {number_of(len(matrix), 'vector')} for "
+            f"{number_of(len(names), 'text')} "
+            f"({_listed(names)})"
+        )
         raise EmbeddingError(msg)
     if dimension is not None and matrix.shape[1] != dimension:
         raise EmbeddingError(
-            f"the embedding of {_listed(names)} has {matrix.shape[1]} dimensions, but the index "
+            f"the embedding of {_listed(names)} has "
+            f"{number_of(matrix.shape[1], 'dimension')}, but the index "
             f"has {dimension}: embed queries and documents with the same model"
         )
     if matrix.dtype not in {np.dtype(np.float32), np.dtype(np.float64)}:

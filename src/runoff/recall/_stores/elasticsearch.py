@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from runoff._util.messages import number_of
 from runoff.errors import BadReply, DeadlineExceeded, InvalidArgument, ServerFailed
 from runoff.recall._stores.elasticsearch_where import elasticsearch_query, fields_in
 from runoff.recall._stores.engine import AsyncEngineSource, Client, EngineSource
@@ -248,7 +249,7 @@ class Elasticsearch(EngineSource[_Index]):
             raise DeadlineExceeded(f"{where}: the search timed out")
         failed = (reply.get("_shards") or {}).get("failed")
         if failed:
-            raise ServerFailed(f"{where}: {failed} shards failed")
+            raise ServerFailed(f"{where}: {number_of(failed, 'shard')} failed")
         hits: list[dict[str, Any]] = reply["hits"]["hits"]
         for one in hits:
             if not isinstance(one.get("_source"), Mapping):

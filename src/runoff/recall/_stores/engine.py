@@ -24,6 +24,7 @@ from typing import (
 import numpy as np
 
 from runoff._util.arguments import SignatureOfInit
+from runoff._util.display import html_by
 from runoff._waiting import exits
 from runoff._waiting.drive import ask, run, run_async
 from runoff.errors import BadReply, FilterNotSupported, InvalidArgument, PermanentError
@@ -162,6 +163,8 @@ class EngineSource(ABC, Generic[_L]):
         if self._embedder is not None:
             self._embedder.warmup()
         self.retrieve(Query("warmup"), depth=1)
+
+    _repr_html_ = html_by("repr_html", "_notebook")
 
     def __repr__(self) -> str:
         name = type(self).__name__.removeprefix("_Async")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+from runoff._util.messages import number_of
 from runoff.errors import InvalidArgument
 from runoff.evaluation._grid import own_setting
 from runoff.evaluation._health.overlap import rank_biased_overlap
@@ -91,7 +92,7 @@ class Compared:
     def _notes(self) -> list[str]:
         left = {name: len(side.queries) - len(self.common) for name, side in self.sides.items()}
         return [
-            f"{many} queries are only in {self.names[at]} and are left out."
+            f"{number_of(many, 'query is', 'queries are')} only in {self.names[at]} and left out."
             for at, many in enumerate(left.values())
             if many
         ]

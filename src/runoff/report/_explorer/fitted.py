@@ -12,6 +12,7 @@ from runoff._recording.query import Content, FateCode, Stored
 from runoff._recording.recording import Recording
 from runoff._recording.replay import plan_replay, traversals
 from runoff._recording.setup import fusion_from_json
+from runoff._util.messages import number_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -57,12 +58,12 @@ def fitted(recording: Recording) -> tuple[Recording, list[str]]:
             why = "only this depth has all scores" if rebuilt else "its fusion cannot be rebuilt"
             notes.append(
                 f"Shown at depth {setup.depth}, as it was recorded, since {why}: the system asks "
-                f"each source for {given.depth} hits."
+                f"each source for {number_of(given.depth, 'hit')}."
             )
     if most < wanted:
         notes.append(
             f"Shown with a window of {most}, since the recording has no scores beyond: the system "
-            f"reads {given.window} candidates."
+            f"reads {number_of(given.window, 'candidate')}."
         )
     if setup.steps:
         most = max(1, most)

@@ -10,6 +10,7 @@ import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from runoff._util.messages import number_of
 from runoff._util.text import utf8
 from runoff.errors import InvalidArgument, RunoffError
 from runoff.report._explorer.judged import MEASURE
@@ -105,7 +106,10 @@ def _data(explorer: Explorer) -> dict[str, Any]:
     texts: dict[str, str] = {}
     chosen = sorted(queries["rows"], key=lambda row: -abs(row["gain"] or 0.0))[:_DETAILED]
     if len(chosen) < queries["total"]:
-        note = f"This file has the answers of {len(chosen)} queries, those that changed most."
+        note = (
+            f"This file has the answers of {number_of(len(chosen), 'query')}, those that changed "
+            "most."
+        )
         state["notes"] = [*state["notes"], note]
     for row in chosen:
         name = row["query_id"]

@@ -8,6 +8,7 @@ import numpy as np
 
 from runoff._labels.remarks import degraded
 from runoff._recording.response import as_response
+from runoff._util.messages import number_of
 from runoff.errors import InvalidArgument
 from runoff.evaluation._ledger import ENTRIES, Gains
 from runoff.evaluation._losses import losses, query_ledger
@@ -283,7 +284,10 @@ class Recorded:
         notes += degraded(self.recording)
         given = () if self._collection is None else self._collection.qrels
         if lost := sum(one not in self.queries for one in given):
-            notes.append(f"{lost} of {len(given)} judged queries were not recorded.")
+            notes.append(
+                f"{lost} of {number_of(len(given), 'judged query')} "
+                f"{'was' if lost == 1 else 'were'} not recorded."
+            )
         shares = table.unjudged[np.isfinite(table.unjudged)]
         if len(shares) and shares.mean() > 0:
             notes.append(f"{shares.mean():.0%} of the first {CUTOFF} results were never judged.")

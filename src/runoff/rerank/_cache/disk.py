@@ -21,6 +21,7 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING, TypeVar
 
 from runoff._util.arguments import is_whole, plain_numbers
+from runoff._util.messages import number_of
 from runoff._util.stored import is_count, is_finite, is_text, parse_json, path_of
 from runoff.errors import InvalidArgument
 from runoff.rerank._cache.database import OPENING, check_header, database_of, named, transaction
@@ -111,8 +112,10 @@ class DiskCache:
                         found[key] = kept
         if damaged:
             found.note = (
-                f"{damaged} entries in the cache of scores {self.path} are damaged and were not "
-                "used; their pairs are scored again"
+                f"{number_of(damaged, 'entry')} in the cache of scores {self.path} "
+                f"{'is damaged and was' if damaged == 1 else 'are damaged and were'} not "
+                "used; the pairs "
+                "are scored again"
             )
         if database.touch(found) >= _TOUCHED:
             with suppress(OSError):  # the scores were read; only the order of use is lost

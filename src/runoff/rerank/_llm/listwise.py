@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from runoff._util.arguments import count
 from runoff._util.display import html_by
 from runoff._util.faults import reason_of
-from runoff._util.messages import config_repr, error_text
+from runoff._util.messages import config_repr, error_text, number_of
 from runoff._util.text import text_key, units, utf8
 from runoff._waiting import workers
 from runoff._waiting.drive import run, run_async
@@ -198,7 +198,10 @@ class ListwiseLLM:
             said = "; ".join(dict.fromkeys(map(error_text, state.faults)))
             unread = len(candidates) - len(state.read)
             detail = f"{self.name} answered {state.answered} of {prompts} prompts with an order"
-            detail += f", and {unread} candidates were only in the others" * bool(unread)
+            detail += (
+                f", and {number_of(unread, 'candidate was', 'candidates were')} only in the others"
+                * bool(unread)
+            )
             detail += f" ({said})"
         lost = bool(state.faults) and not state.read
         notes = [] if lost else [order_only(self.name), *state.notes(self.name)]
@@ -247,10 +250,10 @@ class _State:
         """Return what replies lack that does not make the answer degraded."""
         missing, repeated = self.counted["missing"], self.counted["repeated"]
         behind = (
-            f"{name} left {missing} documents out of its rankings: they follow in their previous "
-            "order"
+            f"{name} left {number_of(missing, 'document')} out of its rankings: "
+            f"{'it follows in its' if missing == 1 else 'they follow in their'} previous order"
         )
-        again = f"{name} ranked {repeated} documents twice: the better place counts"
+        again = f"{name} ranked {number_of(repeated, 'document')} twice: the better place counts"
         return [behind] * bool(missing) + [again] * bool(repeated)
 
 

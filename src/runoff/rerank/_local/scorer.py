@@ -10,6 +10,7 @@ from runoff._onnx import languages, resolve
 from runoff._onnx.state import Loading
 from runoff._onnx.windows import windows as windows_of
 from runoff._util.display import Configured
+from runoff._util.messages import number_of
 from runoff._waiting import workers
 from runoff._waiting.drive import run, run_async
 from runoff.errors import DeadlineExceeded, RequestRejected
@@ -224,7 +225,9 @@ class LocalScorer(Configured, Generic[_R]):
         done = int(values.done.sum())
         broken = int((values.done & ~np.isfinite(values.scores)).sum())
         if broken:
-            notes.append(f"{self.name} returned no finite score for {broken} of {done} pairs")
+            notes.append(
+                f"{self.name} returned no finite score for {broken} of {number_of(done, 'pair')}"
+            )
         if values.query_cut:
             notes.append(f"{self.name}: the query is too long, and its end was not read")
         blank = sum(not query.strip() for query, _ in pairs)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from runoff._util.messages import number_of
 from runoff._waiting import workers
 from runoff.errors import (
     BadReply,
@@ -181,7 +182,7 @@ class Batches:
         ]
         if any(problems):
             found = ", ".join(filter(None, problems))
-            raise BadReply(f"{who} was sent {len(indices)} texts and returned {found}")
+            raise BadReply(f"{who} was sent {number_of(len(indices), 'text')} and returned {found}")
 
 
 async def score(way: Way, pairs: Sequence[tuple[str, str]], deadline: Deadline | None) -> Batches:
@@ -203,7 +204,8 @@ async def score(way: Way, pairs: Sequence[tuple[str, str]], deadline: Deadline |
         work.errors.append(work.failed[-1])
     elif late and deadline is not None:
         msg = (
-            f"{way.who}: {late} of {len(tasks)} requests were not answered within "
+            f"{way.who}: {late} of {number_of(len(tasks), 'request')} "
+            f"{'was' if late == 1 else 'were'} not answered within "
             f"{deadline.budget * 1000:.0f} ms"
         )
         work.errors.append(DeadlineExceeded(msg))

@@ -16,7 +16,7 @@ import numpy as np
 from runoff._util.arguments import count, is_whole, plain_numbers
 from runoff._util.display import html_by
 from runoff._util.faults import reason_of
-from runoff._util.messages import error_text
+from runoff._util.messages import error_text, number_of
 from runoff._waiting import workers
 from runoff.errors import (
     BadReply,
@@ -220,7 +220,8 @@ class CohereRerank(Shared, RemoteScorer):
         limit = self.max_tokens_per_doc or _DIALECT.reads or 0
         longer = np.array([amounts.tokens(text) > limit for _, text in pairs])
         note = (
-            f"{self.name} reads {limit} tokens of a document: {int(longer.sum())} of {len(pairs)} "
+            f"{self.name} reads {number_of(limit, 'token')} of a document: "
+            f"{int(longer.sum())} of {len(pairs)} "
             "are longer by an estimate of 4 bytes a token; see max_tokens_per_doc="
         )
         return batches.pair_scores(

@@ -16,6 +16,7 @@ import numpy as np
 from runoff._util.arguments import count, is_one_of, plain_numbers
 from runoff._util.display import html_by
 from runoff._util.gained import gained
+from runoff._util.messages import number_of
 from runoff._util.stored import path_of
 from runoff._waiting import private_loop
 from runoff.errors import InvalidArgument
@@ -220,11 +221,14 @@ class HTTPRerank(RemoteScorer):
         truncated, limit = self._truncated(dialect, known, pairs)
         if truncated.any():
             notes.append(
-                f"{self.name} reads {limit} tokens: {int(truncated.sum())} of {len(pairs)} texts "
+                f"{self.name} reads {number_of(limit, 'token')}: {int(truncated.sum())} of "
+                f"{number_of(len(pairs), 'text')} "
                 "are longer by an estimate of 4 bytes a token"
             )
         if limit and any(amounts.tokens(query) > limit for query in {query for query, _ in pairs}):
-            notes.append(f"{self.name} reads {limit} tokens: the query alone is longer")
+            notes.append(
+                f"{self.name} reads {number_of(limit, 'token')}: the query alone is longer"
+            )
         identity = ModelIdentity(self.name, known.model, known.precision)
         return batches.pair_scores(
             work, kind=kind, model=identity, truncated=truncated, load_ms=load_ms, notes=notes

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from runoff._util.messages import number_of
 from runoff.deadline import Deadline
 from runoff.evaluation._health.health import health
 from runoff.protocols import AsyncReranker
@@ -144,7 +145,7 @@ def _gap(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
 def _kept(probe: _Probe) -> Finding:
     missing = max(one.missing for one in probe.answers)
     if not missing:
-        return fine("kept", 0, f"It orders all of {len(probe.texts)} texts.")
+        return fine("kept", 0, f"It orders all of {number_of(len(probe.texts), 'text')}.")
     return odd(
         "kept", missing,
         f"Of {len(probe.texts)} texts {missing} come back without a score or not at all.",

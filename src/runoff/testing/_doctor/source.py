@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from runoff._util.adapters.trend import trend
+from runoff._util.messages import number_of
 from runoff.errors import FilterNotSupported
 from runoff.filters import Eq, Not
 from runoff.protocols import AsyncRecallSource
@@ -101,7 +102,7 @@ def _texts(probe: _Probe) -> Finding:
     hits = probe.answers[probe.question]
     blank = sum(not hit.document.text.strip() for hit in hits)
     if not blank:
-        return fine("texts", 0, f"All of {len(hits)} documents come back with a text.")
+        return fine("texts", 0, f"All of {number_of(len(hits), 'document')} come back with a text.")
     return odd(
         "texts", blank, f"Of {len(hits)} documents {blank} come back without a text.",
         "the name of the field that holds the text, and whether the store keeps texts at all",
@@ -114,14 +115,17 @@ def _ids(probe: _Probe) -> Finding:
     repeated = [name for name, count in Counter(_ids_of(hits)).items() if count > 1]
     if repeated:
         return odd(
-            "ids", len(repeated), f"{len(repeated)} ids occur twice in an answer.",
+            "ids", len(repeated), f"{number_of(len(repeated), 'id occurs', 'ids occur')} twice in "
+                "an "
+                "answer.",
             "an id for each passage, or removing duplicates where they are written",
         )  # fmt: skip
     known = {hit.document.text: hit.doc_id for hit in hits}
     changed = sum(known.get(hit.document.text, hit.doc_id) != hit.doc_id for hit in again)
     if changed:
         return odd(
-            "ids", changed, f"Asked again, {changed} documents have other ids.",
+            "ids", changed, "Asked again, "
+                f"{number_of(changed, 'document has another id', 'documents have other ids')}.",
             "ids that are stored with the documents, or `id_key=`: new ones in every answer cannot "
             "be fused, cached or judged",
         )  # fmt: skip
@@ -211,7 +215,9 @@ def _depth(probe: _Probe) -> Finding:
             f"Asked for {_DEEP}, it returns {most} for every question, although it has more.",
             "passing the depth on as the store's k; hybrid modes often have limits of their own",
         )  # fmt: skip
-    return fine("depth", most, f"It returns what it is asked for, up to {most} documents.")
+    return fine(
+        "depth", most, f"It returns what it is asked for, up to {number_of(most, 'document')}."
+    )
 
 
 def _prefix(probe: _Probe) -> Finding:
@@ -247,13 +253,16 @@ def _filters(probe: _Probe) -> Finding:
         outside = sum(not condition.matches(hit.document.metadata) for hit in [*few, *many])
         if outside:
             return odd(
-                "filters", outside, f"{condition!r} returns {outside} documents outside it.",
+                "filters", outside, f"{condition!r} returns {number_of(outside, 'document')} "
+                    "outside "
+                    "it.",
                 "honouring the query's filters, or raising FilterNotSupported",
             )  # fmt: skip
         lost = set(_ids_of(wanted)) - set(_ids_of(many))
         if lost and len(many) < _DEEP:
             return odd(
-                "filters", len(lost), f"{condition!r} drops {len(lost)} documents that pass it.",
+                "filters", len(lost), f"{condition!r} drops "
+                    f"{number_of(len(lost), 'document that passes', 'documents that pass')} it.",
                 "the types of values in the store: a number stored as text is not equal to it",
             )  # fmt: skip
         if wanted and not few:
