@@ -240,7 +240,8 @@ def _promoted(found: Sequence[Observation]) -> Finding:
     return _found(
         "promoted", low, low > _PROMOTED,
         f"{number_of(len(places), 'result was', 'results were')} promoted, the median one from "
-        f"fused rank {median:.0f}; {_percent(low)} came from the last quarter of the candidates read{alone}.",
+        f"fused rank {median:.0f}; {_percent(low)} came from the last quarter of the candidates "
+        f"read{alone}.",
         "a wider window, if `curve` or `losses` agrees; a random reranker looks the same",
     )  # fmt: skip
 
