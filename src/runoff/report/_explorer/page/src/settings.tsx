@@ -143,7 +143,9 @@ function Verdict({ replay }: { replay: Replaying }) {
         {summary?.unjudged !== null && summary?.unjudged !== undefined && (
           <div>
             <dt>Unjudged</dt>
-            <dd>{percent(summary.unjudged)} of the results</dd>
+            <dd>
+              {percent(summary.unjudged)} of the first {summary.measure.split("@")[1]} results
+            </dd>
           </div>
         )}
         <div>
