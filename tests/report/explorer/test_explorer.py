@@ -332,6 +332,7 @@ def test_two_recordings_are_compared_query_by_query():
     decision = verdict(*sides)
     said = {"keep": "B is better", "remove": "B is worse", "no effect": "No difference"}
     assert found["summary"]["sentence"].startswith(said.get(decision.decision, "Undecided"))
+    assert "judge these first" not in found["summary"]["sentence"]  # the page lists none
     values = evaluate(replayed(other), collection(), ["nDCG@10"]).by_query("nDCG@10")
     assert {row["query_id"]: row["b"] for row in found["rows"]} == pytest.approx(values)
     listed = ask(page, "api/query?id=q2&of=b")["after"][:10]

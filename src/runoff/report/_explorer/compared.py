@@ -107,7 +107,9 @@ class Compared:
         else:  # only some queries are in both
             a, b = ({MEASURE: {one: values[name][one] for one in judged}} for name in ("a", "b"))
             found = verdict(a, b, level=LEVEL)
-        main, said = found.main, f"{_SAID.get(found.decision, 'It depends')}: {found.reason}"
+        main = found.main
+        reason = found.reason.removeprefix("judge these first: ")  # none are listed here
+        said = f"{_SAID.get(found.decision, 'It depends')}: {reason}"
         if main.ties == main.queries:
             said = f"The {MEASURE} of no judged query differs."
         return {

@@ -195,8 +195,8 @@ class Explorer:
         name, doc_id = params.need("query"), params.need("doc")
         if self.live is None:
             why = (
-                "Which words met is known only with the model: give --system, or --path for files "
-                "that runoff demo indexed."
+                "Which words match each other is known only with the model: give --system, or "
+                "--path for files that runoff demo indexed."
             )
             return {"available": False, "why_not": why, "matches": []}
         text: str | None = None

@@ -222,11 +222,11 @@ class Live:
 
         second = as_reranker(self.system.pipeline.reranker)
         if second is None:
-            return _unavailable("Which words met is known only with a second stage.")
+            return _unavailable("Which words match each other is known only with a second stage.")
         candidate = Candidate(document, document.doc_id, 0.0, 1)
         matcher = second.rerank(query, [candidate]).matcher
         if matcher is None:
-            return _unavailable("Which words met is known only with late interaction.")
+            return _unavailable("Which words match each other is known only with late interaction.")
         found = matcher(document)
         return {
             "available": True,

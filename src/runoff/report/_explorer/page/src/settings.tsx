@@ -65,7 +65,7 @@ function Verdict({ replay }: { replay: Replaying }) {
   const summary = answer?.summary;
   return (
     <section class={`verdict ${pending ? "pending" : ""} ${outdated ? "outdated" : ""}`} aria-busy={pending}>
-      <h2>What the second stage is worth</h2>
+      <h2>What the second stage {state.kind === "compare" ? "of A is" : "is"} worth</h2>
       {error && (
         <p class="failed" role="alert">
           <span dir="auto">{error.message}</span>{" "}
