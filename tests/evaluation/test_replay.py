@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from recorded import Hashed, Noise, documents, pipeline, questions
 
 from runoff.errors import InvalidArgument, ScoreKindMismatch
-from runoff.evaluation import record, replay
+from runoff.evaluation import by_stage, record, replay
 from runoff.fusion import RRF, Convex
 from runoff.grouping import Grouping
 from runoff.recall import BM25
@@ -119,6 +119,22 @@ def test_as_configured_is_the_default():
     made = recorded(scorer, **options)
     assert made.setup.recorded_depth == DEPTH
     agrees(replay(made), pipeline(scorer, **options))
+
+
+@pytest.mark.parametrize(
+    "fusion", [RRF({"bm25": 3, "noise": 1}), Convex(), Convex(normalizer="minmax")]
+)
+@pytest.mark.parametrize("grouped", [None, Grouping(by="parent", per_group=2)])
+def test_recorded_scores_are_those_that_the_fusion_gives_again(fusion, grouped):
+    """At the recorded depth nothing is fused again, and stages share one pass: same answers."""
+    made = recorded(fusion=fusion, depth=DEPTH, group=grouped)
+    runs = by_stage(made)
+    for name, settings_ in (("fused", {"reranker": None}), ("reranked", {})):
+        as_recorded = replay(made, top_k=None, **settings_)
+        again = replay(made, top_k=None, fusion=fusion, **settings_)
+        for query_id, ranking in as_recorded.items():
+            assert runs[name][query_id] == list(ranking) == list(again[query_id])
+            assert ranking.fusion_score.tolist() == again[query_id].fusion_score.tolist()
 
 
 class Unsorted(Noise):

@@ -10,10 +10,26 @@ pytest.importorskip("ir_measures", reason="the eval extra is not installed")
 import recorded
 from tunable import Judge, collection, drawn, recording
 
+from runoff._recording import first_stage
 from runoff.errors import InvalidArgument
 from runoff.evaluation import Collection, by_stage, evaluate, record, verdict
-from runoff.evaluation._verdict.rivals import _chosen
+from runoff.evaluation._verdict.rivals import _chosen, contest
 from runoff.fusion import RRF
+
+
+def test_a_contest_prepares_each_query_once_for_all_fusions_of_its_sources(monkeypatch):
+    """A large recording keeps no prepared queries, and preparing takes longer than a replay."""
+    made = recording(Judge(), {"good": 0.5, "poor": 0.1}, many=12)
+    monkeypatch.setattr(first_stage, "KEPT", 0)
+    whole, many = first_stage.Prepared.__init__, []
+
+    def counted(self, query):
+        many.append(query.query_id)
+        whole(self, query)
+
+    monkeypatch.setattr(first_stage.Prepared, "__init__", counted)
+    contest(made, collection(12), ["nDCG@10"])
+    assert len(many) == 12 * 4  # as recorded, both sources together, and each alone
 
 
 def test_a_pipeline_that_one_of_its_sources_equals_is_not_kept():

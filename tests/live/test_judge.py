@@ -406,3 +406,14 @@ def test_a_damaged_file_of_grades_is_named(tmp_path, helped):
 def test_nothing_graded_is_said(tmp_path, helped):
     """There is no state before `judge`."""
     assert state(keep(tmp_path / "obs", helped[:5])) is None
+
+
+def test_a_difference_that_changed_over_time_is_not_called_none(tmp_path):
+    """Helping first and harming later leaves no mean that fits, and no count of more labels."""
+    traffic = stream(150, better=3.0) + stream(150, better=-3.0, first=150)
+    found = judge(keep(tmp_path / "obs", traffic), graded, people=graded, labels=300).statement
+    low, high = found.interval
+    assert high < 0 < low
+    assert found.decision == "undecided"
+    assert found.more is None
+    assert "it changed over time" in found.sentence

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 _NOT_FOUND = int(np.iinfo(np.int32).max)
 _NORMALIZED = 2  # normalised score columns kept for one source
-_KEPT = 1_000_000  # pairs of a recording that stay prepared for the next replay, some 200 MB
+KEPT = 1_000_000  # pairs of a recording that stay prepared for the next replay, some 200 MB
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +61,10 @@ class _Near:
     Attributes:
         depth: how many hits of each source.
         rows: of the recorded query, those that tie in the order in which ties are broken.
-        comparable: whether every source gave scores, which fall along its order.
     """
 
     depth: int
     rows: NDArray[np.int64]
-    comparable: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +104,7 @@ class Prepared:
         self._tie[place] = np.arange(len(query))
         self._by_rank = {name: _by_rank(origin) for name, origin in query.origins.items()}
         self._others = other_texts(query.outcome.notes, query.origins, query.doc_ids)
-        self._falling = {
-            name: falling(query.origins[name].score[rows].tolist())
-            for name, rows in self._by_rank.items()
-        }
+        self._falling: dict[str, int] | None = None
         self._last: tuple[object, dict[str, float], int, Fused] | None = None
         self._near: _Near | None = None
         self.recorded: StageScores | None = None
@@ -134,7 +129,7 @@ class Prepared:
             score = self.query.fusion_score
         elif type(fusion) is RRF:
             score = self._reciprocal(weights, fusion.rank_constant, depth)
-        elif type(fusion) is Convex and not near.comparable:
+        elif type(fusion) is Convex and not self._comparable(depth):
             by_rank = RRF(fusion.weights)
             of_ranks = rrf_weights(by_rank.weights, self.query.origins)
             score = self._reciprocal(of_ranks, by_rank.rank_constant, depth)
@@ -158,7 +153,7 @@ class Prepared:
                 best[first] = np.minimum(best[first], query.origins[name].rank[first])
             found = np.flatnonzero(best != _NOT_FOUND)
             tied = found[np.lexsort((self._tie[found], best[found]))]
-            self._near = _Near(depth, tied, self._comparable(depth))
+            self._near = _Near(depth, tied)
         return self._near
 
     def check_texts(self, rows: NDArray[np.int64], depth: int) -> None:
@@ -192,6 +187,11 @@ class Prepared:
 
     def _comparable(self, depth: int) -> bool:
         """Whether every source gave scores that fall along its order; see `Convex.suited`."""
+        if self._falling is None:
+            self._falling = {
+                name: falling(self.query.origins[name].score[rows].tolist())
+                for name, rows in self._by_rank.items()
+            }
         return all(self._falling[name] >= len(rows[:depth]) for name, rows in self._by_rank.items())
 
     def _reciprocal(
@@ -292,7 +292,7 @@ _ready: weakref.WeakKeyDictionary[Recording, list[Prepared]] = weakref.WeakKeyDi
 def prepared(recording: Recording) -> Iterator[Prepared]:
     """Return the queries prepared for replays; those of a small recording are kept."""
     kept = _ready.get(recording)
-    if kept is None and recording.pairs <= _KEPT:
+    if kept is None and recording.pairs <= KEPT:
         kept = _ready[recording] = [Prepared(query) for query in recording]
     return iter(kept) if kept is not None else map(Prepared, recording)
 

@@ -199,7 +199,7 @@ def replay(  # noqa: PLR0913 - every setting has a default
         group=group,
         reranker=reranker,
     )
-    rankings = ((one.query.query_id, _ranking(one, plan)) for one in traversals(recording, plan))
+    rankings = ((one.query.query_id, ranking(one, plan)) for one in traversals(recording, plan))
     return Runs(dict(rankings))
 
 
@@ -243,9 +243,17 @@ def traversals(recording: Recording, plan: Plan) -> Iterator[Traversal]:
     return (traverse(one, plan) for one in prepared(recording))
 
 
-def _ranking(one: Traversal, plan: Plan) -> Ranking:
+def ranking(one: Traversal, plan: Plan) -> Ranking:
+    """Return the answer to a query."""
     rows, scores = one.answer[: plan.top_k], one.score[: plan.top_k]
     return Ranking(one.query.doc_ids, rows, scores, one.fused.score[rows], len(one.given))
+
+
+def first_ranking(one: Traversal, plan: Plan) -> Ranking:
+    """Return what the first stage alone would answer."""
+    rows = one.heads[: plan.top_k]
+    nothing = np.full(len(rows), np.nan)
+    return Ranking(one.query.doc_ids, rows, nothing, one.fused.score[rows], 0)
 
 
 def _second_stage(recording: Recording, reranker: object) -> tuple[ScoresOf, tuple[StepSetup, ...]]:
@@ -281,12 +289,13 @@ def _fusion(
     depth: int,
 ) -> tuple[Fusion | None, dict[str, float]]:
     """Return the fusion, None for the recorded scores, and the weight of each source."""
+    as_it_was = fusion is AS_RECORDED and weights is AS_RECORDED
+    if as_it_was and depth == setup.recorded_depth:
+        return None, {}  # the scores that it would give are recorded
     chosen: Any = fusion_from_json(setup.fusion) if fusion is AS_RECORDED else fusion
     if chosen is None:
         if fusion is not AS_RECORDED:
             as_fusion(fusion)
-        if weights is AS_RECORDED and depth == setup.recorded_depth:
-            return None, {}
         remedy = (
             f"must be given: the recording cannot rebuild {setup.fusion['is']} and has its scores "
             f"only at depth {setup.recorded_depth}"

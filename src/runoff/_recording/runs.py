@@ -10,7 +10,7 @@ import numpy as np
 
 from runoff._labels.formats import numbered_lines
 from runoff._labels.remarks import check_recording
-from runoff._recording.replay import replay
+from runoff._recording.replay import plan_replay, traversals
 from runoff._util.arguments import check_list, check_mapping
 from runoff._util.stored import path_of
 from runoff._util.text import utf8
@@ -42,6 +42,15 @@ def by_stage(recording: Recording) -> dict[str, Run]:
     Args:
         recording: what `record` returned.
     """
+    return by_stage_with_pairs(recording)[0]
+
+
+def by_stage_with_pairs(recording: Recording) -> tuple[dict[str, Run], dict[str, int]]:
+    """Return what `by_stage` does, and query id to how many candidates the second stage is given.
+
+    Args:
+        recording: what `record` returned.
+    """
     check_recording(recording)
     setup = recording.setup
     runs: dict[str, Run] = {}
@@ -53,16 +62,19 @@ def by_stage(recording: Recording) -> dict[str, Run]:
             order = rows[np.argsort(ranks[rows], kind="stable")].tolist()
             found[query.query_id] = list(dict.fromkeys(query.doc_ids[row] for row in order))
         runs[source] = found
+    fused: dict[str, list[str]] = {}
+    reranked: dict[str, list[str]] = {}
+    pairs: dict[str, int] = {}
+    for one in traversals(recording, plan_replay(recording)):
+        query_id = one.query.query_id
+        fused[query_id] = one.documents(one.heads)
+        reranked[query_id] = one.documents(one.answer)
+        pairs[query_id] = len(one.given)
     if len(setup.sources) > 1 or setup.group is not None:
-        runs[FUSED] = _plain(replay(recording, reranker=None, top_k=None))
+        runs[FUSED] = fused
     if setup.steps:
-        runs[RERANKED] = _plain(replay(recording, top_k=None))
-    return runs
-
-
-def _plain(run: Run) -> Run:
-    """Return a run without repeated documents; the better place counts."""
-    return {query_id: list(dict.fromkeys(order)) for query_id, order in run.items()}
+        runs[RERANKED] = reranked
+    return runs, pairs
 
 
 def read_run(path: str | PathLike[str]) -> dict[str, list[str]]:

@@ -223,6 +223,11 @@ class Traversal:
     score: NDArray[np.float64]
     steps: tuple[StepSetup, ...]
 
+    def documents(self, rows: NDArray[np.int64]) -> list[str]:
+        """Return the documents of rows, each once; the better place counts."""
+        doc_ids = self.query.doc_ids
+        return list(dict.fromkeys(map(doc_ids.__getitem__, rows.tolist())))
+
     @cached_property
     def unthresholded(self) -> ReplayedOrder | None:
         """The second stage's order before its threshold; None without a second stage."""

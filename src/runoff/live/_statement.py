@@ -124,6 +124,12 @@ class Statement:
         if not self.queries:
             return f"Undecided: there are no {self.unit} to count yet."
         low, high = self.interval
+        if low > high:
+            return (
+                f"Undecided, since it changed over time: {self.measure} was above {low:+.4f} at "
+                f"one time and below {high:+.4f} at another, {self.difference:+.4f} over all "
+                f"{self.queries:,} {self.unit}. The trend shows when."
+            )
         what = {
             "helps": "It helps",
             "harms": "It harms",
@@ -162,7 +168,12 @@ class Statement:
 
 
 def decided(found: Interval, bound: float) -> Decision:
-    """Return what an interval proves; a difference within the bound is no difference."""
+    """Return what an interval proves; a difference within the bound is no difference.
+
+    An interval that ends below its beginning holds no mean: the difference changed over time.
+    """
+    if found.low > found.high:
+        return "undecided"
     if -bound < found.low and found.high < bound:
         return "no difference"
     if found.low > 0:
@@ -196,7 +207,7 @@ def stated(
     found = interval(values.low, values.high, bounds, level=level)
     decision = decided(found, bound)
     more = None
-    if decision == "undecided" and many:
+    if decision == "undecided" and many and found.low <= found.high:
         more = _more(values, bound, level)
     labels = int(about.get("labels", 0))
     looks = np.unique(np.geomspace(1, max(many, 1), _LOOKS).round().astype(np.int64))

@@ -51,6 +51,7 @@ def test_a_slice_that_is_harmed_is_an_alarm_of_its_own(tmp_path):
     decisions = {one["name"]: one["decision"] for one in found["slices"]}
     assert decisions == {"side=bad": "harms", "side=good": "helps"}
     assert found["alarms"][0] == "It harms side=bad."
+    assert found["statement"].startswith("Undecided, since it changed over time: SDCG@5 was above")
     assert found["statement"] not in found["alarms"]
 
 

@@ -7,6 +7,7 @@ that choosing it favours neither side (cross-fitting: Stone 1974).
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -14,9 +15,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from runoff._labels.remarks import check_judged, check_recorded, degraded
-from runoff._recording.runs import BEST, RERANKED, by_stage
+from runoff._recording.first_stage import prepared
+from runoff._recording.replay import plan_replay
+from runoff._recording.runs import BEST, RERANKED, by_stage_with_pairs
+from runoff._recording.traverse import traverse
 from runoff.errors import InvalidArgument
-from runoff.evaluation._grid import Answers, default_grid, grid_settings, own_setting
+from runoff.evaluation._grid import Answers, default_grid, grid_settings
 from runoff.evaluation._measures.choice import argmax
 from runoff.evaluation._measures.measures import MEASURES, Evaluator
 from runoff.evaluation._trials import Costs
@@ -79,7 +83,7 @@ def contest(recording: Recording, collection: Judged, measures: Iterable[object]
         raise InvalidArgument(
             "recording", recording, "must be a recording of a system with a second stage"
         )
-    runs = by_stage(recording)
+    runs, pairs = by_stage_with_pairs(recording)
     names = [name for name in runs if name != RERANKED]
     ids = tuple(collection.qrels)
     answers = Answers(recording, ids)
@@ -87,8 +91,7 @@ def contest(recording: Recording, collection: Judged, measures: Iterable[object]
     nothing = [0] * len(ids)
     asked = {name: (name,) if name in setup.sources else setup.sources for name in names}
     ms = {name: float(np.median(costs.of(one, nothing).ms)) for name, one in asked.items()}
-    own = answers.to(own_setting(setup), None)
-    read = [own[query_id].pairs for query_id in ids]
+    read = [pairs[query_id] for query_id in ids]
     ms[RERANKED] = float(np.median(costs.of(setup.sources, read).ms))
     if len(setup.sources) == 1:
         return Contest(runs, (names[-1], RERANKED), tuple(names[:-1]), ms)
@@ -236,16 +239,38 @@ def _first_stages(answers: Answers, setup: Setup) -> tuple[list[Setting], list[R
         if not one.window:
             # one source has one order, however it is fused
             unlike.setdefault(one.sources[0] if len(one.sources) == 1 else repr(one), one)
-    settings: list[Setting] = []
-    found: list[Run] = []
-    for one in unlike.values():
-        try:
-            runs = answers.to(one, None)
-        except InvalidArgument:  # a fusion that these sources' scores do not allow
-            continue
-        settings.append(one)
-        found.append({query_id: list(dict.fromkeys(order)) for query_id, order in runs.items()})
-    return settings, found
+    found: dict[int, Run] = {}
+    settings = list(unlike.values())
+    of_sources: dict[tuple[str, ...], list[int]] = {}
+    for at, one in enumerate(settings):
+        of_sources.setdefault(one.sources, []).append(at)
+    for places in of_sources.values():
+        found |= _replayed(answers, {at: settings[at] for at in places})
+    kept = sorted(found)
+    return [settings[at] for at in kept], [found[at] for at in kept]
+
+
+def _replayed(answers: Answers, settings: Mapping[int, Setting]) -> dict[int, Run]:
+    """Return the answers of settings of the same sources, where the sources' scores allow them.
+
+    Every query is prepared once for all of them: it takes longer than any of the replays.
+    """
+    found: dict[int, dict[str, list[str]]] = {}
+    plans = {}
+    for at, one in settings.items():
+        recording, given = answers.asked(one)
+        with contextlib.suppress(InvalidArgument):  # a fusion that these scores do not allow
+            plans[at] = plan_replay(recording, top_k=None, **given)
+            found[at] = {}
+    for query in prepared(recording):
+        for at, plan in list(plans.items()):
+            try:
+                ended = traverse(query, plan)
+            except InvalidArgument:  # as above
+                del plans[at], found[at]
+            else:
+                found[at][ended.query.query_id] = ended.documents(ended.answer)
+    return dict(found)
 
 
 def _chosen(values: NDArray[np.float64]) -> list[int]:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from runoff.evaluation._verdict.unjudged import Extent
 
 _TIE = 1e-9
-_MAIN_SHARE = 0.8  # of the level, for the question that decides most
+MAIN_SHARE = 0.8  # of the level, for the question that decides most
 _JUDGED_GAP = 0.05
 _LISTED = 5
 
@@ -174,8 +174,8 @@ def _decided(pair: Pair, rules: Rules, *, brief: bool) -> Verdict:
     every, pair = pair, once_each(pair)
     bound, level, rounds, seed = rules.bound, rules.level, rules.rounds, rules.seed
     asked, notes = questions(pair, rules.slices or {}, rules.smallest)
-    shares = np.full(len(asked), (1 - _MAIN_SHARE) / max(1, len(asked) - 1))
-    shares[0] = 1.0 if len(asked) == 1 else _MAIN_SHARE
+    shares = np.full(len(asked), (1 - MAIN_SHARE) / max(1, len(asked) - 1))
+    shares[0] = 1.0 if len(asked) == 1 else MAIN_SHARE
     compared = _compared(pair, asked, shares, level, rounds, seed)
     if shares.min() * level * (rounds + 1) < 2:  # noqa: PLR2004 - a two-sided p is at least this
         notes.append(f"{rounds} rounds are too few to prove one of {len(asked)} comparisons.")

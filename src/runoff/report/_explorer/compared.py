@@ -10,7 +10,7 @@ from runoff.errors import InvalidArgument
 from runoff.evaluation._grid import own_setting
 from runoff.evaluation._health.overlap import rank_biased_overlap
 from runoff.evaluation._verdict.verdict import verdict
-from runoff.report._explorer.judged import MEASURE
+from runoff.report._explorer.judged import LEVEL, MEASURE
 from runoff.report._explorer.table import known
 
 if TYPE_CHECKING:
@@ -104,11 +104,13 @@ class Compared:
             return {"measure": MEASURE, **none, "sentence": "There are no judgments to compare by."}
         whole = [side.replays.measured(side.replays.own) for side in self.sides.values()]
         if all(one is not None and set(one.query_ids) == set(judged) for one in whole):
-            found = verdict(*whole)  # type: ignore[arg-type] # as checked
+            found = verdict(*whole, level=LEVEL)  # type: ignore[arg-type] # as checked
         else:  # only some queries are in both
             a, b = ({MEASURE: {one: values[name][one] for one in judged}} for name in ("a", "b"))
-            found = verdict(a, b)
-        main, said = found.main, f"{_SAID.get(found.decision, 'It depends')}: {found.reason}"
+            found = verdict(a, b, level=LEVEL)
+        main = found.main
+        reason = found.reason.removeprefix("judge these first: ")  # none are listed here
+        said = f"{_SAID.get(found.decision, 'It depends')}: {reason}"
         if main.ties == main.queries:
             said = f"No judged query differs in {MEASURE}."
         return {

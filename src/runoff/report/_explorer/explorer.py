@@ -90,7 +90,8 @@ class Explorer:
     def prepare(self) -> None:
         """Make what the first answers would wait for."""
         if self.recorded is not None:
-            self.recorded.replays.prepare()
+            self.recorded.table(self.recorded.replays.own)  # every view needs it
+            self.recorded.replays.contest()
 
     def _main(self) -> Recorded | Observed | Live:
         found = self.recorded or self.observed or self.live

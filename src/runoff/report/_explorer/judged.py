@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 from runoff._labels.collection import Collection
 from runoff._labels.relevance import View
 from runoff.evaluation._measures.measures import Evaluator
+from runoff.evaluation._verdict.verdict import MAIN_SHARE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 CUTOFF = 10
 MEASURE = f"nDCG@{CUTOFF}"
+LEVEL = 0.05 * MAIN_SHARE
+"""What a verdict on several measures leaves the first: the intervals here are the report's."""
 _T = TypeVar("_T")
 
 

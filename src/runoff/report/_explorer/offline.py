@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -159,6 +160,7 @@ def _replays(recorded: Recorded) -> Iterator[dict[str, Any]]:
         windows = sorted({own.window, *(one for one in _WINDOWS if one <= widest)})
     blends = [own.blend] if ranges["blend"] is None else dict.fromkeys((own.blend, *_BLENDS))
     for window in windows:
+        replays.ahead([replace(own, window=window, blend=blend) for blend in blends])
         for blend in blends:
             # the verdict for the recorded settings; it would take minutes for all
             full = (window, blend) == (own.window, own.blend)

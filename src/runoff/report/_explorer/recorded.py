@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,8 +17,9 @@ from runoff.evaluation._verdict.slices import by_length, by_script
 from runoff.report._explorer.fitted import fitted
 from runoff.report._explorer.items import CUT, SHOWN, answer_of, document_of
 from runoff.report._explorer.judged import CUTOFF, MEASURE, Judgments
+from runoff.report._explorer.kept import Kept
 from runoff.report._explorer.params import NotThere
-from runoff.report._explorer.replays import Kept, Replays
+from runoff.report._explorer.replays import Replays
 from runoff.report._explorer.settings import parsed_key
 from runoff.report._explorer.table import Table, known
 
@@ -81,9 +83,10 @@ class Recorded:
             place = asked, self.judgments.version
             return self._tables.get(place, lambda: self._made_table(asked))
 
-    def _made_table(self, asked: Settings) -> Table:
-        queries, judged = list(self.queries.values()), self.judgments.collection
-        texts = {one.query_id: one.text for one in queries}
+    @cached_property
+    def _described(self) -> tuple[list[str], list[tuple[str, ...]]]:
+        """The language and the slices of every query."""
+        texts = {one.query_id: one.text for one in self.queries.values()}
         labels = {} if self._collection is None else self._collection.labels
         scripts, lengths = by_script(texts), by_length(texts)
         languages, slices = [], []
@@ -92,6 +95,12 @@ class Recorded:
             languages.append(own.get("language", scripts[one]))
             pairs = {"length": lengths[one], "script": scripts[one], **own}
             slices.append(tuple(f"{name}={value}" for name, value in pairs.items()))
+        return languages, slices
+
+    def _made_table(self, asked: Settings) -> Table:
+        queries, judged = list(self.queries.values()), self.judgments.collection
+        texts = {one.query_id: one.text for one in queries}
+        languages, slices = self._described
         size = len(queries)
         columns = {name: np.full(size, np.nan) for name in ("before", "after", "ideal", "unjudged")}
         graded = np.zeros(size, np.bool_)
@@ -277,9 +286,9 @@ class Recorded:
         }
 
     def state(self) -> dict[str, Any]:
-        """Return what api/state says of a recording."""
-        judged, own = self.judgments.collection, self.replays.own
-        table = self.table(own)
+        """Return what api/state says of a recording; nothing is replayed for it."""
+        judged, evaluator = self.judgments.collection, self.judgments.evaluator
+        languages, slices = self._described
         notes = [*self._fitted] if judged is None else [*self._fitted, *judged.notes]
         notes += degraded(self.recording)
         given = () if self._collection is None else self._collection.qrels
@@ -288,9 +297,6 @@ class Recorded:
                 f"{lost} of {number_of(len(given), 'judged query')} "
                 f"{'was' if lost == 1 else 'were'} not recorded."
             )
-        shares = table.unjudged[np.isfinite(table.unjudged)]
-        if len(shares) and shares.mean() > 0:
-            notes.append(f"{shares.mean():.0%} of the first {CUTOFF} results were never judged.")
         if judged is None:
             notes.append("There are no judgments: gains and losses are not known.")
         if not self.has_texts:
@@ -304,11 +310,11 @@ class Recorded:
             "measure": MEASURE,
             "counts": {
                 "queries": len(self.queries),
-                "judged": int(table.judged.sum()),
-                "degraded": int(table.degraded.sum()),
+                "judged": 0 if evaluator is None else len(evaluator.query_ids),
+                "degraded": sum(one.degraded for one in self.queries.values()),
             },
-            "slices": sorted({one for row in table.slices for one in row}),
-            "languages": sorted({one for one in table.languages if one}),
+            "slices": sorted({one for row in slices for one in row}),
+            "languages": sorted({one for one in languages if one}),
             "settings": self.replays.sliders(),
             "notes": notes,
         }

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
 from dataclasses import replace
 from functools import cached_property, partial
 from threading import RLock
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from runoff._recording.first_stage import Prepared
+from runoff._recording.first_stage import KEPT, Prepared, prepared
 from runoff._recording.query import Stored
 from runoff._recording.recording import Recording
-from runoff._recording.replay import plan_replay
+from runoff._recording.replay import Runs, first_ranking, plan_replay, ranking
 from runoff._recording.runs import FUSED, RERANKED
 from runoff._recording.traverse import traverse
 from runoff.errors import InvalidArgument
@@ -26,7 +25,8 @@ from runoff.evaluation._verdict.verdict import verdict
 from runoff.report._answer import answer_of
 from runoff.report._evaluated import Evaluated
 from runoff.report._explorer.fitted import REMEDY, narrow, reach
-from runoff.report._explorer.judged import CUTOFF, MEASURE
+from runoff.report._explorer.judged import CUTOFF, LEVEL, MEASURE
+from runoff.report._explorer.kept import Kept
 from runoff.report._explorer.params import NotThere
 from runoff.report._explorer.settings import (
     fusion_name,
@@ -36,12 +36,12 @@ from runoff.report._explorer.settings import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from runoff._recording.query import RecordedQuery
-    from runoff._recording.replay import Plan, Runs
+    from runoff._recording.replay import Plan, Ranking
     from runoff._recording.traverse import Traversal
     from runoff.evaluation._grid import Setting
     from runoff.evaluation._measures.measures import Measured
@@ -50,31 +50,8 @@ if TYPE_CHECKING:
     from runoff.report._explorer.settings import Settings
 
 
-_T = TypeVar("_T")
 _ROUGH = 1000  # rounds of a verdict while a slider moves
 _AS_RECORDED = "as recorded"
-
-
-class Kept:
-    """The last few results that take long to compute, by what they were computed for.
-
-    Args:
-        many: how many are kept.
-    """
-
-    def __init__(self, many: int = 8) -> None:
-        self._many = many
-        self._made: OrderedDict[Hashable, Any] = OrderedDict()
-
-    def get(self, key: Hashable, make: Callable[[], _T]) -> _T:
-        """Return what was made for a key, or make it."""
-        if key not in self._made:
-            self._made[key] = make()
-            while len(self._made) > self._many:
-                self._made.popitem(last=False)
-        self._made.move_to_end(key)
-        found: _T = self._made[key]
-        return found
 
 
 class Replays:
@@ -106,6 +83,7 @@ class Replays:
         }
         self.own = own_settings(self.setup)
         self._narrow = bool(self.setup.steps) and narrow(self._answers.queries)
+        self._large = self._recording.pairs > KEPT
         self.lock = RLock()
         self._runs, self._measured, self._simple = Kept(12), Kept(12), Kept(12)
         self._reach = Kept(12)
@@ -134,7 +112,12 @@ class Replays:
     def asked(self, asked: Settings) -> tuple[Recording, dict[str, Any]]:
         """Return the recording with the sources of some settings, and what `replay` takes."""
         setting = self.setting(asked)
-        return self._answers_to(setting).asked(setting)
+        recording, given = self._answers_to(setting).asked(setting)
+        if self._large and asked.weights == self.own.weights:
+            # the recorded scores serve at their depth; a small recording is fused for what the
+            # next step of a weight finds ready
+            given.pop("fusion", None)
+        return recording, given
 
     def _answers_to(self, setting: Setting) -> Answers:
         return self._answers if setting.sources == self.setup.sources else self._fewer
@@ -151,8 +134,30 @@ class Replays:
     def runs(self, asked: Settings) -> Runs:
         """Return the first results of every query."""
         with self.lock:
-            setting = self.setting(asked)
-            return self._runs.get(asked, lambda: self._answers_to(setting).to(setting, CUTOFF))
+            return self._runs.get(asked, lambda: self._made([asked])[0])
+
+    def ahead(self, several: Sequence[Settings]) -> None:
+        """Make the first results of settings that differ in no weight, in one pass over all."""
+        with self.lock:
+            for asked, made in zip(several, self._made(several), strict=True):
+                self._runs.get(asked, partial(Runs, made))
+
+    def _made(self, several: Sequence[Settings]) -> list[Runs]:
+        """Return the first results with each of some settings; those of the first stage are kept.
+
+        Preparing a query takes longer than any of its replays, so that all share it.
+        """
+        found: list[dict[str, Ranking]] = [{} for _ in several]
+        fused: dict[str, Ranking] = {}
+        given = [self.asked(one) for one in several]
+        plans = [plan_replay(recording, **{**own, "top_k": CUTOFF}) for recording, own in given]
+        for query in prepared(given[0][0]):
+            for at, plan in enumerate(plans):
+                one = traverse(query, plan)
+                found[at][one.query.query_id] = ranking(one, plan)
+            fused[one.query.query_id] = first_ranking(one, plan)
+        self._runs.get(("fused", several[0].weights), partial(Runs, fused))
+        return [Runs(one) for one in found]
 
     def fused(self, asked: Settings) -> Runs:
         """Return the first results of the first stage alone, whose order the weights decide."""
@@ -281,11 +286,6 @@ class Replays:
         )
         return replace(asked, window=most), said
 
-    def prepare(self) -> None:
-        """Make what the first replay would wait for: the recorded answers, and what they beat."""
-        if self.measured(self.own) is not None:
-            self.contest()
-
     def contest(self) -> Contest | None:
         """Return what the system has to beat; None without a second stage or judgments.
 
@@ -344,7 +344,9 @@ class Replays:
         old, new = first.values[MEASURE], measured.values[MEASURE]
         deltas = (new - old)[:, None]
         members = np.ones(deltas.shape, np.bool_)
-        found = compare_means(deltas, members, np.array([span_of(old, new)]), rounds=_ROUGH)
+        found = compare_means(
+            deltas, members, np.array([span_of(old, new)]), level=LEVEL, rounds=_ROUGH
+        )
         low, high = (float(one) for one in found.intervals[0])
         return {
             "before": first.mean(MEASURE),
@@ -374,13 +376,13 @@ class Replays:
         beaten = self.contest()
         if beaten is None:
             before, first = self._plain(measured)
-            found = verdict(first, measured)
+            found = verdict(first, measured, level=LEVEL)
             sentence = found.reason
         else:
             before = beaten.compared[0]
             ms = {**beaten.ms, RERANKED: float(np.median(self.latency(asked)))}
             every = {**self._beaten((self.judgments.version, beaten)), RERANKED: measured}
-            found = against(every, replace(beaten, ms=ms))
+            found = against(every, replace(beaten, ms=ms), level=LEVEL)
             sentence = answer_of(Evaluated("", every, beaten.compared, found)).sentence
         low, high = found.main.interval
         return {

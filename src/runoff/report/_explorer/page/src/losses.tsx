@@ -105,8 +105,8 @@ function Waterfall({ found }: { found: Found }) {
         {typeof found.ideal === "number" &&
           typeof found.achieved === "number" &&
           `: ${measure(found.achieved)} of ${measure(found.ideal)} achieved`}
-        . A loss counts where the last chance was missed: a document that no
-        source found cannot be saved by the reranker.
+        . Each loss counts once, at the stage where a relevant document had its last chance: the reranker is not
+        blamed for one that no source found.
       </p>
       {found.notes?.map((note) => (
         <p key={note} class="note" dir="auto">

@@ -65,7 +65,7 @@ function Verdict({ replay }: { replay: Replaying }) {
   const summary = answer?.summary;
   return (
     <section class={`verdict ${pending ? "pending" : ""} ${outdated ? "outdated" : ""}`} aria-busy={pending}>
-      <h2>What the second stage is worth</h2>
+      <h2>What the second stage {state.kind === "compare" ? "of A is" : "is"} worth</h2>
       {error && (
         <p class="failed" role="alert">
           <span dir="auto">{error.message}</span>{" "}
@@ -143,7 +143,9 @@ function Verdict({ replay }: { replay: Replaying }) {
         {summary?.unjudged !== null && summary?.unjudged !== undefined && (
           <div>
             <dt>Unjudged</dt>
-            <dd>{percent(summary.unjudged)} of the results</dd>
+            <dd>
+              {percent(summary.unjudged)} of the first {summary.measure.split("@")[1]} results
+            </dd>
           </div>
         )}
         <div>

@@ -10,7 +10,7 @@ export function Trends() {
   const answer = useAnswer<Trend>("api/trend");
   return (
     <section class="trend">
-      <h2>Live traffic</h2>
+      <h2>Does the second stage help live traffic?</h2>
       <Answered answer={answer} what="the trend">
         {(found) => <Shown found={found} />}
       </Answered>
@@ -43,9 +43,9 @@ function Shown({ found }: { found: Trend }) {
             <figcaption dir="auto">{one.name}</figcaption>
             <Chart name={one.name} points={one.points} />
             <p class="note">
-              The mean of all queries until then; the true one is in the band, which may be looked at as often as you
-              like ({percent(one.confidence)} confidence). Above 0 the second stage helps; 1 is from no relevant result to
-              nothing but perfect ones.
+              Above 0 the second stage helps, below 0 it harms. The line is the mean of all graded queries up to that
+              time; the band holds the true mean with {percent(one.confidence)} confidence, however often you look. At
+              1 it would turn answers without a relevant result into perfect ones.
             </p>
             <details>
               <summary>As a table</summary>
