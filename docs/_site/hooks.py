@@ -28,8 +28,9 @@ PAGES = {
 NOTEBOOKS = [f"notebooks/{one.name}" for one in sorted(ROOT.glob("notebooks/*.ipynb"))]
 LINK = re.compile(r"((?:\]\(|\bsrc=\"|\bsrcset=\"))(?![a-z]+:|#)([^)#\s\"]+)")
 
-# in HTML
-LINKED = re.compile(r"(<(?:a|img|source)\b[^>]*?\b(?:href|src|srcset)=\")(?![a-z]+:|//)([^\"?#\s]+)")
+IN_HTML = re.compile(
+    r"(<(?:a|img|source)\b[^>]*?\b(?:href|src|srcset)=\")(?![a-z]+:|//)([^\"?#\s]+)"
+)
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
@@ -92,7 +93,7 @@ def on_page_content(html: str, *, page: Page, config: MkDocsConfig, files: Files
             return link[1] + posixpath.relpath(found.url, page.url) + "/" * found.url.endswith("/")
         return f"{link[1]}{config.repo_url}/blob/main/{target}"
 
-    return LINKED.sub(moved, html)
+    return IN_HTML.sub(moved, html)
 
 
 def on_post_page(output: str, **_: object) -> str:
@@ -101,10 +102,10 @@ def on_post_page(output: str, **_: object) -> str:
 
 
 def on_post_build(config: MkDocsConfig) -> None:
-    """Stop at a link or picture whose target the site lacks: MkDocs checks neither HTML nor notebooks."""
+    """Stop at a link or picture without a target: MkDocs checks neither HTML nor notebooks."""
     site = Path(config.site_dir)
     for page in site.rglob("*.html"):
-        for _, name in LINKED.findall(page.read_text("utf-8")):
+        for _, name in IN_HTML.findall(page.read_text("utf-8")):
             if not name.startswith("/") and not (page.parent / name).exists():
                 raise PluginError(f"{page}: there is no {name}")
 

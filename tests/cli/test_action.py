@@ -64,7 +64,7 @@ def evaluate(tmp_path):
 
 
 def test_only_the_main_branch_saves_what_pull_requests_restore():
-    """A pull request that saved its copy would be compared with it after the main branch moved on."""
+    """A pull request that saved its copy would be compared with it again, whatever main does."""
     yaml = pytest.importorskip("yaml", reason="PyYAML is not installed")
     steps = yaml.safe_load((ROOT / "action.yml").read_text("utf-8"))["runs"]["steps"]
     cached = [one for one in steps if one.get("uses", "").startswith("actions/cache")]
