@@ -204,8 +204,9 @@ $(SITE_VENV)/.site: pyproject.toml | $(BIN)/python
 	$(call pip,$(SITE_VENV)) --group site
 	@touch $@
 
+# not --quiet, which hides the warnings that --strict counts
 site: $(SITE_VENV)/.site
-	NO_MKDOCS_2_WARNING=1 $(SITE_VENV)/bin/mkdocs build --quiet --strict --site-dir build/site
+	NO_MKDOCS_2_WARNING=1 $(SITE_VENV)/bin/mkdocs build --strict --site-dir build/site
 
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/run.py $(ARGS)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The step "Evaluate" of action.yml. On the main branch it saves the run that pull requests are compared with.
-# Reads COLLECTION, SYSTEM, BASELINE, ARGUMENTS and MAIN_BRANCH; writes the outputs exit-code and summary.
+# Reads COLLECTION, SYSTEM, BASELINE, ARGUMENTS and MAIN_BRANCH; writes the outputs exit-code, summary and saved.
 set -euo pipefail
 run=.runoff/main.run
 summary=${RUNNER_TEMP:-/tmp}/runoff-summary.md
@@ -26,4 +26,4 @@ if [[ -z $on_main && -z $baseline ]]; then
     printf '\nThere is no run of the main branch yet: this is what the system does by itself.\n' >> "$summary"
 fi
 cat "$summary" >> "${GITHUB_STEP_SUMMARY:-/dev/stdout}"
-{ echo "exit-code=$code"; echo "summary=$summary"; } >> "${GITHUB_OUTPUT:-/dev/stdout}"
+{ echo "exit-code=$code"; echo "summary=$summary"; echo "saved=${on_main:-no}"; } >> "${GITHUB_OUTPUT:-/dev/stdout}"

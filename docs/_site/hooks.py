@@ -28,7 +28,9 @@ PAGES = {
 NOTEBOOKS = [f"notebooks/{one.name}" for one in sorted(ROOT.glob("notebooks/*.ipynb"))]
 LINK = re.compile(r"((?:\]\(|\bsrc=\"|\bsrcset=\"))(?![a-z]+:|#)([^)#\s\"]+)")
 
-PICTURE = re.compile(r"<(?:img|source)\b[^>]*?\bsrc(?:set)?=\"(?![a-z]+:|//)([^\"?#\s]+)")
+IN_HTML = re.compile(
+    r"(<(?:a|img|source)\b[^>]*?\b(?:href|src|srcset)=\")(?![a-z]+:|//)([^\"?#\s]+)"
+)
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
@@ -79,12 +81,32 @@ def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: 
     return LINK.sub(moved, markdown)
 
 
+def on_page_content(html: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Do the same for notebooks, which are HTML from the start."""
+    if page.file.src_uri not in NOTEBOOKS:
+        return html
+
+    def moved(link: re.Match[str]) -> str:
+        target = posixpath.normpath(posixpath.join("notebooks", link[2]))
+        found = files.get_file_from_path(PAGES.get(target, target.removeprefix("docs/")))
+        if found is not None:
+            return link[1] + posixpath.relpath(found.url, page.url) + "/" * found.url.endswith("/")
+        return f"{link[1]}{config.repo_url}/blob/main/{target}"
+
+    return IN_HTML.sub(moved, html)
+
+
+def on_post_page(output: str, **_: object) -> str:
+    """Keep the theme from asking GitHub for the stars of the repository."""
+    return output.replace('data-md-component="source"', "")
+
+
 def on_post_build(config: MkDocsConfig) -> None:
-    """Stop if a page shows a picture that the site does not have: MkDocs checks links alone."""
-    for page in Path(config.site_dir).rglob("*.html"):
-        for name in PICTURE.findall(page.read_text("utf-8")):
-            place = Path(config.site_dir, name[1:]) if name[0] == "/" else page.parent / name
-            if not place.is_file():
+    """Stop at a link or picture without a target: MkDocs checks neither HTML nor notebooks."""
+    site = Path(config.site_dir)
+    for page in site.rglob("*.html"):
+        for _, name in IN_HTML.findall(page.read_text("utf-8")):
+            if not name.startswith("/") and not (page.parent / name).exists():
                 raise PluginError(f"{page}: there is no {name}")
 
 

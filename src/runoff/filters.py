@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 __all__ = ["And", "Eq", "Filter", "In", "Not", "Or", "Range", "Scalar"]
 
 Scalar: TypeAlias = "str | int | float | bool | date"
+"""A value that a filter compares; a datetime is a date."""
+
 _Bound: TypeAlias = "float | date | str"
 _Meaning: TypeAlias = "tuple[bool, Scalar]"
 
@@ -354,6 +356,7 @@ class Not:
 
 
 Filter: TypeAlias = Eq | In | Range | And | Or | Not
+"""Any of the filters: what every `filters=` takes."""
 
 
 def _check_filter(one: object, deepest: int) -> None:

@@ -46,6 +46,7 @@ __all__ = [
 ]
 
 Stage = Literal["recall", "fusion", "rerank"]
+"""A stage of a pipeline, as outcomes and traces name it."""
 
 
 @quick

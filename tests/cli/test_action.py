@@ -57,9 +57,23 @@ def evaluate(tmp_path):
         )
         found = dict(line.split("=", 1) for line in outputs.read_text().splitlines())
         text = Path(found["summary"]).read_text() if found else ""
+        assert found.get("saved") in {None, "yes" if branch == "trunk" else "no"}
         return done.returncode, found.get("exit-code"), text, done.stderr
 
     return run
+
+
+def test_only_the_main_branch_saves_what_pull_requests_restore():
+    """A pull request that saved its copy would be compared with it again, whatever main does."""
+    yaml = pytest.importorskip("yaml", reason="PyYAML is not installed")
+    steps = yaml.safe_load((ROOT / "action.yml").read_text("utf-8"))["runs"]["steps"]
+    cached = [one for one in steps if one.get("uses", "").startswith("actions/cache")]
+    restore, save = cached
+    assert restore["uses"].startswith("actions/cache/restore@")
+    assert save["uses"].startswith("actions/cache/save@")
+    assert save["if"] == "steps.evaluate.outputs.saved == 'yes'"
+    assert save["with"]["path"] == restore["with"]["path"]
+    assert save["with"]["key"].startswith(restore["with"]["restore-keys"])
 
 
 def test_a_pull_request_is_compared_with_the_main_branch(evaluate):
@@ -67,7 +81,7 @@ def test_a_pull_request_is_compared_with_the_main_branch(evaluate):
     assert evaluate("trunk", "right.run")[:2] == (0, "0")
     code, found, text, _ = evaluate("worse", "wrong.run")
     assert (code, found) == (0, "3")  # the action fails in a later step, after its comment
-    assert "**remove** (main.run" in text
+    assert "**worse** (main.run" in text
     assert evaluate("same", "right.run")[:2] == (0, "0")
 
 

@@ -127,6 +127,13 @@ def test_a_report_has_the_measures_and_slices_that_were_asked_for(folder, tmp_pa
     assert "slices of &#x27;length&#x27; have fewer than 10 queries" in told
 
 
+def test_an_unknown_slice_is_refused_with_the_known_ones(folder):
+    """The message names the option and what it takes."""
+    done = runoff("evaluate", ".", "--system", "system:wide", "--slice", "lenght", cwd=folder)
+    assert done.returncode == 2
+    assert "slice='lenght': must be one of length, script" in done.stderr
+
+
 def test_a_system_wider_than_the_options_is_recorded_as_it_is(folder):
     """Depth and window are at least the system's own, so its own answer is recorded."""
     done = runoff("evaluate", ".", "--system", "system:wide", "--json", cwd=folder)

@@ -161,6 +161,9 @@ def test_csv(tmp_path):
     assert found.slices("language") == {how: "en", why: "de"}
     with pytest.raises(InvalidArgument, match=r"label='lang': must be one of \['language'\]"):
         found.slices("lang")
+    plain = Collection.from_pairs([("high tide", ["tides"])])
+    with pytest.raises(InvalidArgument, match="the queries of this collection have none"):
+        plain.slices("language")
 
 
 @pytest.mark.parametrize(

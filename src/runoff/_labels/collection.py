@@ -245,7 +245,9 @@ class Collection(Readers):
         """
         found = {one: given[label] for one, given in self.labels.items() if label in given}
         if not found:
-            raise InvalidArgument("label", label, f"must be one of {self._label_names()}")
+            known = self._label_names()
+            why = f"must be one of {known}" if known else "the queries of this collection have none"
+            raise InvalidArgument("label", label, why)
         return found
 
     def _label_names(self) -> list[str]:

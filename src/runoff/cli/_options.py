@@ -106,9 +106,13 @@ def slicings(collection: Collection, names: list[str]) -> dict[str, Slicing]:
     Raises:
         InvalidArgument: the collection has no such label.
     """
-    known = {"length": by_length, "script": by_script}
+    made = {"length": by_length, "script": by_script}
+    known = {*made, *(label for given in collection.labels.values() for label in given)}
+    for name in names:
+        if name not in known:
+            raise InvalidArgument("slice", name, f"must be one of {', '.join(sorted(known))}")
     return {
-        name: known[name](collection.queries) if name in known else collection.slices(name)
+        name: made[name](collection.queries) if name in made else collection.slices(name)
         for name in names
     }
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from runoff.evaluation._verdict.result import Verdict
     from runoff.evaluation._verdict.rivals import Contest
 
+_OF_SYSTEMS = {"keep": "better", "keep for these slices": "better in part", "remove": "worse"}
 _SPECIAL = str.maketrans({letter: f"\\{letter}" for letter in "\\`*_[]|~#!@"})
 
 
@@ -113,9 +114,10 @@ class Evaluated:
         found = self.verdict
         if found is not None and self.compared is not None:
             before, after = map(_inert, self.compared)
-            parts.append(
-                f"**{found.decision}** ({before} → {after}): {_inert(found.reason, math.inf)}"
-            )
+            decision: str = found.decision
+            if not found.rivals:  # not about a second stage, to be kept or removed
+                decision = _OF_SYSTEMS.get(decision, decision)
+            parts.append(f"**{decision}** ({before} → {after}): {_inert(found.reason, math.inf)}")
         parts.append(_table(self.rows()))
         if found is not None:
             parts.append(_table(compared_rows(found)))

@@ -133,7 +133,7 @@ class Dense:
             documents: the documents.
             embeddings: ready vectors, shape (n, d); nothing is embedded then.
             progress: True shows a bar in a terminal or a notebook; a callable gets (texts embedded,
-            texts to embed) after each batch.
+                texts to embed) after each batch.
 
         Raises:
             InvalidArgument: an item is not a document, a string or a pair.

@@ -275,3 +275,4 @@ _ALL: tuple[Fault, ...] = (
 )
 
 FAULTS: Mapping[str, Fault] = {fault.name: fault for fault in _ALL}
+"""Every fault by its name, such as `"hang"`, `"503"` or `"reversed_ties"`."""
