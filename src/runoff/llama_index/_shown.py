@@ -37,9 +37,12 @@ class Shown:
 
     def __repr__(self) -> str:
         """Show the sources, and what the engine does; objects by their class alone."""
-        (_, (first, _)), *rest = settings(self).items()
-        options = "".join(f", {name}={text}" for name, (text, usual) in rest if not usual)
-        return visible(f"{type(self).__name__}({first}{options})")
+        said = [
+            f"{name}={text}" if at else text
+            for at, (name, (text, usual)) in enumerate(settings(self).items())
+            if not usual
+        ]
+        return visible(f"{type(self).__name__}({', '.join(said)})")
 
     def _repr_html_(self) -> str:
         html: Callable[..., str] = import_name("runoff.report._notebook", "settings_html")
@@ -100,10 +103,11 @@ def _remade(function: Callable[..., _Engine], *given: object) -> _Engine:
 
 def settings(engine: Any) -> Settings:  # noqa: ANN401
     """Return what an engine asks and what it does with the nodes, first to last."""
-    if not hasattr(engine, "_retriever"):
-        return {"query engine": (repr(engine._query_engine), False)}  # noqa: SLF001
+    if not hasattr(engine, "_retriever"):  # a debugger may ask before an engine is made
+        inner = getattr(engine, "_query_engine", None)
+        return {} if inner is None else {"query engine": (repr(inner), False)}
     found = described(engine._retriever)  # noqa: SLF001
-    parts = engine._node_postprocessors  # noqa: SLF001
+    parts = getattr(engine, "_node_postprocessors", None) or []
     at = next((at for at, one in enumerate(parts) if _is_ours(one)), len(parts))
     if before := parts[:at]:
         found["before" if at < len(parts) else "postprocessors"] = brief_repr(before), False

@@ -253,3 +253,11 @@ def test_hostile_names_stay_text(index):
     engine = two_stage(kind.from_args(index.as_retriever(), llm=MockLLM()), reranker=None)
     assert "\x1b" not in repr(engine)
     assert "<b>" not in engine._repr_html_()
+
+
+def test_an_engine_that_is_not_made_yet_is_shown(index):
+    """A debugger shows an engine whose attributes are not there yet."""
+    kind = type(two_stage(index.as_query_engine(llm=MockLLM()), reranker=None))
+    empty = kind.__new__(kind)
+    assert repr(empty) == "RetrieverQueryEngine()"
+    assert "RetrieverQueryEngine" in empty._repr_html_()
