@@ -17,8 +17,10 @@ import torch_tiny
 import transformers
 from tokenizers import processors
 
+import onnx
 from runoff.errors import ExportFailed, InvalidArgument, ModelDamaged, ModelNotFound
 from runoff.export import export_cross_encoder
+from runoff.export._folder import FP32, INT8
 from runoff.rerank import CrossEncoder
 from runoff.scores import ScoreKind
 
@@ -179,6 +181,17 @@ def test_int8_is_taken_where_it_is_there(tmp_path):
     precisions = [CrossEncoder(tmp_path / "out").score(PAIRS).model.precision]
     precisions += [CrossEncoder(tmp_path / "out", precision="fp32").score(PAIRS).model.precision]
     assert precisions == ["int8", "fp32"]
+
+
+def test_the_int8_graph_alone_has_an_operator_of_onnxruntime(tmp_path):
+    """Other runtimes read fp32; int8 is for onnxruntime, and its attention is one operator."""
+    source = torch_tiny.bert(tmp_path / "bert")
+    exported(source, tmp_path / "out", precision="both", agreement=0.5)
+    whole, quick = (onnx.load(tmp_path / "out" / name) for name in (FP32, INT8))
+    kinds = [[node.op_type for node in one.graph.node] for one in (whole, quick)]
+    assert kinds[1].count("MultiHeadAttention") == kinds[0].count("Softmax") > 0
+    assert "Softmax" not in kinds[1]
+    assert {one.domain for one in whole.opset_import} == {""}
 
 
 def test_int8_alone(tmp_path):

@@ -127,6 +127,58 @@ def test_a_window_that_masks_long_inputs_stays(tmp_path):
     assert "Abs" in kinds(model)
 
 
+@pytest.mark.parametrize(("batch", "tokens"), [(1, 5), (3, 48), (7, 2)])
+@pytest.mark.parametrize("scaled", [False, True])
+def test_attention_is_one_operator_that_computes_the_same(tmp_path, batch, tokens, scaled):
+    """It needs no softmax besides, whichever part is scaled, and keeps batch and length free."""
+    import onnxruntime
+
+    directory = transformer.save(tmp_path / "model", scaled=scaled)
+    changes, model = cleaned(directory, fuse=True)
+    assert changes.attentions == transformer.LAYERS
+    assert kinds(model).count("MultiHeadAttention") == transformer.LAYERS
+    assert "Softmax" not in kinds(model)
+    rng = np.random.default_rng(0)
+    feeds = {
+        "input_ids": rng.integers(0, 20, (batch, tokens)),
+        "attention_mask": np.ones((batch, tokens), np.int64),
+        "token_type_ids": rng.integers(0, 2, (batch, tokens)),
+    }
+    sessions = [
+        onnxruntime.InferenceSession(one)
+        for one in (model.SerializeToString(), directory / "model.onnx")
+    ]
+    found, expected = (
+        one.run(None, {name.name: feeds[name.name] for name in one.get_inputs()})[0]
+        for one in sessions
+    )
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_the_last_attention_answers_the_first_token_alone(tmp_path):
+    """Where the head reads [CLS], one query is asked of all keys."""
+    import onnxruntime
+
+    changes, model = cleaned(transformer.save(tmp_path / "model"), fuse=True)
+    assert changes.rows > 10
+    made = [node.output[0] for node in model.graph.node if node.op_type == "MultiHeadAttention"]
+    model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in made)
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    ids = np.arange(10)[None]
+    feeds = {one.name: ids % 2 if "type" in one.name else ids for one in session.get_inputs()}
+    _, *found = session.run(None, feeds)
+    assert [one.shape for one in found] == [(1, 10, transformer.WIDTH), (1, 1, transformer.WIDTH)]
+
+
+@pytest.mark.parametrize("options", [{"whole": False}, {"fuse": False}])
+def test_attention_stays_where_a_mask_may_hide_or_nobody_asked(tmp_path, options):
+    """A mask is part of what softmax reads, and the operator is onnxruntime's alone."""
+    changes, model = cleaned(transformer.save(tmp_path / "model"), **{"fuse": True} | options)
+    assert changes.attentions == 0
+    assert kinds(model).count("Softmax") == transformer.LAYERS
+    assert {one.domain for one in model.opset_import} == {""}
+
+
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 def test_scores_agree_and_the_manifest_says_how_far(tmp_path, assets, precision):
     """A model in a folder is run by the graph that is kept, and scores as before."""
@@ -139,6 +191,7 @@ def test_scores_agree_and_the_manifest_says_how_far(tmp_path, assets, precision)
     assert (facts["reshapes"], facts["masks"]) == (8, 2)
     if precision == "fp32":
         assert facts["rows"] > 10
+        assert facts["attentions"] == transformer.LAYERS
         assert facts["largest"] <= 1e-4
         np.testing.assert_allclose(found, expected, atol=1e-4)
     else:
@@ -209,7 +262,7 @@ def test_a_graph_that_cannot_be_changed_is_run_as_it_is(tmp_path, assets, monkey
     scorer(directory).warmup()
     scorer(directory).warmup()
     assert manifest(assets)["facts"]["refused"][0]["why"] == "ValueError: no such node"
-    assert len(faults) == 2  # with one row, and without
+    assert len(faults) == 4  # with one row and without, with fused attention and without
 
 
 def test_a_cache_that_cannot_be_written_changes_nothing(tmp_path, caplog):

@@ -56,12 +56,15 @@ class _Writer:
         return self("Reshape", tensor, shape)
 
 
-def graph(*, pooled: bool = False, window: int | None = None) -> onnx.ModelProto:
+def graph(
+    *, pooled: bool = False, window: int | None = None, scaled: bool = False
+) -> onnx.ModelProto:
     """A cross-encoder with dynamic batch and length.
 
     Args:
         pooled: whether the head reads the mean of all tokens, and not the first alone.
         window: how far tokens see; None is everywhere.
+        scaled: whether queries and keys are scaled, and not their products.
     """
     write = _Writer()
     words = write("Gather", write.weight(len(tiny.tokenizer().get_vocab()), WIDTH), "input_ids")
@@ -87,9 +90,14 @@ def graph(*, pooled: bool = False, window: int | None = None) -> onnx.ModelProto
             write(
                 "Transpose", write.reshaped(write.linear(hidden, WIDTH, WIDTH), HEADS, -1), perm=p
             )
-            for p in ([0, 2, 1, 3], [0, 2, 3, 1], [0, 2, 1, 3])
+            for p in ([0, 2, 1, 3], [0, 2, 1, 3] if scaled else [0, 2, 3, 1], [0, 2, 1, 3])
         )
-        scores = write("Mul", write("MatMul", query, key), write.constant(8**-0.5))
+        if scaled:
+            key = write("Transpose", key, perm=[0, 1, 3, 2])
+            query, key = (write("Div", one, write.constant(8**0.25)) for one in (query, key))
+            scores = write("MatMul", query, key)
+        else:
+            scores = write("Mul", write("MatMul", query, key), write.constant(8**-0.5))
         weights = write("Softmax", write("Add", scores, mask), axis=-1)
         context = write("Transpose", write("MatMul", weights, value), perm=[0, 2, 1, 3])
         attended = write.linear(write.reshaped(context, WIDTH), WIDTH, WIDTH)

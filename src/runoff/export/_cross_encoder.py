@@ -145,6 +145,7 @@ def export_cross_encoder(
             if precision != "fp32":
                 say("quantising")
                 to_int8(folder / FP32, folder / INT8)
+                _cleaned(folder / INT8, ready.encoder, directory, again=True)
                 quick = replace(made, precision="int8").score(pairs)
                 reached = spearman(found.values.tolist(), quick.values.tolist())
                 check_int8(original.name, reached, agreement)
@@ -217,11 +218,14 @@ def _write_graph(
     loaded.tokenizer.save(str(folder / TOKENIZER))
 
 
-def _cleaned(graph: Path, encoder: TextEncoder, directory: ModelDirectory) -> dict[str, object]:
+def _cleaned(
+    graph: Path, encoder: TextEncoder, directory: ModelDirectory, *, again: bool = False
+) -> dict[str, object]:
     """Clean a graph, and return what the settings say of it.
 
     A network that does not run with every batch and length stays as it was traced. What is changed
-    is compared with torch afterwards, as a graph that was not is.
+    is compared with torch afterwards, as a graph that was not is. The int8 graph, made of a clean
+    one and for onnxruntime alone, is cleaned again for the sake of its attention.
     """
     if len([*graph.parent.glob(f"{graph.name}*")]) > 1:  # its weights are in a file of their own
         return {}
@@ -229,8 +233,9 @@ def _cleaned(graph: Path, encoder: TextEncoder, directory: ModelDirectory) -> di
     model = onnx.load(graph)
     limit = directory.positions or encoder.max_length
     inputs = [encoder.pair(encoder.query(query), text) for query, text in sample_pairs(limit)[-4:]]
+    whole = limit <= encoder.max_length and max(map(len, inputs)) >= limit
     try:
-        clean(model, inputs, whole=limit <= encoder.max_length and max(map(len, inputs)) >= limit)
+        clean(model, inputs, whole=whole, fuse=again, rows=not again)
     except Exception as error:  # noqa: BLE001 - onnxruntime's errors have no base of their own
         _logger.warning("the graph stays as it was traced: %s", error_text(error))
         return {}

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import numpy as np
 
+from runoff._onnx.passes.attention import ATTENTION
+
 if TYPE_CHECKING:
     from runoff._onnx.passes.graph import Graph
     from runoff._onnx.passes.seen import Seen
@@ -148,6 +150,8 @@ class _Rows:
             fits = _axis(node, -1) in {-1, last} and axis < last
         elif kind in {"MatMul", "MatMulInteger"}:
             fits = axis == last - 1 and self._rank(node.input[0]) == last + 1
+        elif kind == ATTENTION:
+            fits = axis == _TOKENS
         elif kind == "Reshape":
             fits = self._keeps(node, axis)
         return axis if fits else None

@@ -72,14 +72,20 @@ class Graph:
 
     def value(self, name: str) -> list[int] | None:
         """Return the integers of a constant in one list; None if it is not a constant."""
+        values = self._values(name)
+        return values.ravel().tolist() if values is not None and values.dtype.kind == "i" else None
+
+    def number(self, name: str) -> float | None:
+        """Return a constant that is one number; None if it is not."""
+        values = self._values(name)
+        return float(values.ravel()[0]) if values is not None and values.size == 1 else None
+
+    def _values(self, name: str) -> NDArray[np.generic] | None:
         node = self.maker(name)
         found = [one for one in self._graph.initializer if one.name == name]
         if node is not None and node.op_type == "Constant":
             found = [one.t for one in node.attribute if one.name == "value"]
-        if not found:
-            return None
-        values = self._onnx.numpy_helper.to_array(found[0])
-        return values.ravel().tolist() if values.dtype.kind == "i" else None
+        return self._onnx.numpy_helper.to_array(found[0]) if found else None
 
     def constant(self, values: NDArray[np.generic]) -> str:
         """Add a constant and return its name."""
@@ -113,6 +119,23 @@ class Graph:
         self._graph.node.append(node)
         self._note(node)
         return names
+
+    def become(
+        self,
+        node: Any,  # noqa: ANN401 - as above
+        kind: str,
+        inputs: Sequence[str],
+        *,
+        domain: str,
+        **attributes: object,
+    ) -> None:
+        """Make a node another, from an operator set besides ONNX's, that computes the same."""
+        made = self._onnx.helper.make_node(
+            kind, inputs, node.output, node.name, domain=domain, **attributes
+        )
+        node.CopyFrom(made)
+        if domain not in [one.domain for one in self.model.opset_import]:
+            self.model.opset_import.append(self._onnx.helper.make_opsetid(domain, 1))
 
     def show(self, tensors: Sequence[str]) -> None:
         """Make tensors outputs, of any type and shape."""

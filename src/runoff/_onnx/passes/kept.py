@@ -99,14 +99,14 @@ def _make(new: NewGeneration, files: ModelFiles, digest: str) -> None:
     original = Loaded(files, digest)
     inputs = _inputs(TextEncoder(original.tokenizer, files.max_length))
     expected = _scores(original, inputs)
-    for rows in (True, False):
+    for rows, fuse in ((True, True), (True, False), (False, True), (False, False)):
         try:
-            why = _try(new, files, inputs, expected, rows=rows)
+            why = _try(new, files, inputs, expected, rows=rows, fuse=fuse)
         except Exception as error:  # noqa: BLE001 - any fault of a foreign graph: it stays as it is
             why = f"{type(error).__name__}: {str(error).partition(chr(10))[0][:300]}"
         if not why:
             return
-        new.facts["refused"].append({"rows": rows, "why": why})
+        new.facts["refused"].append({"rows": rows, "fuse": fuse, "why": why})
         new.files.pop(_GRAPH, None)
         (new.folder / _GRAPH).unlink(missing_ok=True)
 
@@ -118,12 +118,13 @@ def _try(
     expected: NDArray[np.float64],
     *,
     rows: bool,
+    fuse: bool,
 ) -> str:
     """Write a graph, and return why it is not used; nothing where it is."""
     onnx = need_onnx()
     model = onnx.load(files.onnx)
     whole = max(map(len, inputs)) >= (files.positions or files.max_length)
-    changes = clean(model, inputs, whole=whole, rows=rows)
+    changes = clean(model, inputs, whole=whole, fuse=fuse, rows=rows)
     if not changes:
         return "there is nothing to change"
     new.write(_GRAPH, [model.SerializeToString()])
