@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from pathlib import Path
 from urllib.request import url2pathname
 
@@ -46,6 +47,16 @@ def small(monkeypatch, tmp_path):
         return done.stdout
 
     return run
+
+
+@pytest.mark.parametrize("module", ["llama_index.core", "langchain_core", "ir_measures", "pyarrow"])
+def test_a_missing_package_is_named_before_anything_is_indexed(module, monkeypatch, tmp_path):
+    """The demo without it would stop half-way."""
+    monkeypatch.setitem(sys.modules, module, None)
+    done = runoff("demo", "--cache", tmp_path / "the cache")
+    assert done.returncode == 1
+    assert "is not installed" in done.stderr
+    assert not (tmp_path / "the cache").exists()
 
 
 def test_the_first_answer_comes_before_anything_is_embedded(small):

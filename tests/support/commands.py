@@ -48,7 +48,8 @@ def runoff(*arguments, cwd=None, **env):
             sys.path[:] = path
             here = str(Path.cwd())
             for name in set(sys.modules) - loaded:  # the user's own, from the current folder
-                if str(getattr(sys.modules[name], "__file__", "")).startswith(here):
+                ours = name.partition(".")[0] in ("runoff", "runoff_models")
+                if not ours and str(getattr(sys.modules[name], "__file__", "")).startswith(here):
                     del sys.modules[name]
     texts = []
     for stream in (out, err):

@@ -62,6 +62,8 @@ def demo(
     report = (JsonReport if json_output else TerminalReport)(_program(), options)
     from runoff.demo import _frameworks as frameworks  # noqa: PLC0415 - --help needs none of this
 
+    if question is None:
+        frameworks.check_installed()
     words, what = _open_words(path, cache, report)
     report.opened(words, what)
     if question is None:

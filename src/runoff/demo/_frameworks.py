@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 from functools import partial
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from runoff._util.provenance import KEY, decode, encode
@@ -22,6 +23,12 @@ if TYPE_CHECKING:
     from runoff.recall._bm25.bm25 import BM25
     from runoff.types import Response
 
+_PACKAGES = {
+    "llama_index.core": "llama-index-core",
+    "langchain_core": "langchain-core",
+    "ir_measures": "ir-measures",
+    "pyarrow": "pyarrow",
+}
 LLAMA_INDEX_LINE = (
     'retriever = TwoStageRetriever({"dense": retriever, "bm25": bm25}, reranker=late, top_n=5)'
 )
@@ -72,6 +79,21 @@ def alone(bm25: BM25, question: str) -> BeforeAfter:
     return BeforeAfter(
         "TwoStage", ALONE_LINE, question, rows(before), before_ms, rows(after), after_ms
     )
+
+
+def check_installed() -> None:
+    """Raise, before anything is indexed, if a later part of the demo would not find its package.
+
+    Raises:
+        MissingExtra: names the package.
+    """
+    for module, package in _PACKAGES.items():
+        try:
+            found = find_spec(module)
+        except ModuleNotFoundError:
+            found = None
+        if found is None:
+            raise MissingExtra(package, "demo")
 
 
 def llama_index(index: DemoIndex, question: str) -> BeforeAfter:
