@@ -138,7 +138,7 @@ def test_what_is_unclear_is_refused_with_its_line(tmp_path, text, message):
 def test_an_id_that_looks_like_a_date(tmp_path, given):
     """Spreadsheets make dates of ids: refused where the documents lack it, else told."""
     text = f"query,doc_id\none,{given}\none,market-24\n"
-    assert "1 ids look like dates" in csv(tmp_path / "j.csv", text).notes[0]
+    assert "1 id looks like a date" in csv(tmp_path / "j.csv", text).notes[0]
     with pytest.raises(MalformedData, match=r"line 2.*made a date of an id"):
         csv(tmp_path / "j.csv", text, documents=["3-24", "market-24"])
     assert csv(tmp_path / "j.csv", text, documents=[given, "market-24"]).notes == ()

@@ -240,7 +240,7 @@ def test_small_slices_are_not_tested():
     kinds = {f"q{at}": "rare" if at < 9 else "common" for at in range(100)}
     found = verdict(before, after, slices={"kind": kinds, "same": lambda _: "x"})
     assert [one.slice for one in found.comparisons] == [None, ("kind", "common")]
-    assert "1 slices of 'kind' have fewer than 10 queries" in found.notes[0]
+    assert "1 slice of 'kind' has fewer than 10 queries" in found.notes[0]
     assert len(verdict(before, after, slices={"kind": kinds}, smallest=9).comparisons) == 3
 
 

@@ -343,7 +343,7 @@ def test_a_document_forgotten_before_it_was_graded_is_not_asked_about(tmp_path, 
     assert asked
     assert "" not in asked
     assert found.statement.queries == len(helped) - 1
-    assert "1 queries are left out" in str(found)
+    assert "1 query is left out" in str(found)
 
 
 def test_a_table_with_other_columns_is_refused(tmp_path, helped):

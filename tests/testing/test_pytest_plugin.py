@@ -14,7 +14,9 @@ def judged():
     """A hundred queries with one relevant document each, half of them German."""
     ids = [f"q{at}" for at in range(100)]
     labels = {one: {"language": "de" if at % 2 else "en"} for at, one in enumerate(ids)}
-    return Collection(dict.fromkeys(ids, "?"), {one: {"good": 1} for one in ids}, labels=labels)
+    return Collection(
+        {one: f"{one}?" for one in ids}, {one: {"good": 1} for one in ids}, labels=labels
+    )
 
 
 def run(judged, wrong=()):

@@ -308,6 +308,12 @@ class _Reader:
             ),
             ("no document", "row without a document is", "rows without a document are", " ignored"),
             ("lists", "cell with several ids is", "cells with several ids are", " split"),
+            (
+                "dates",
+                "id looks like a date",
+                "ids look like dates",
+                ", which a spreadsheet may have made of other ids",
+            ),
             ("empty rows", "empty row is", "empty rows are", " skipped"),
         ):
             if counts[name]:
