@@ -65,6 +65,12 @@ def placed(query, candidates):
     return Reranking(tuple(Ranked(one, 1 / rank) for rank, one in enumerate(order, 1)))
 
 
+def ranked(query, candidates):
+    """Give the order of `alone` without its scores."""
+    ordered = alone(query, candidates).ordered
+    return Reranking(tuple(Ranked(one.candidate, 1 / at) for at, one in enumerate(ordered, 1)))
+
+
 @dataclass
 class Users:
     """A reranker of a user's that counts its calls."""
@@ -94,6 +100,18 @@ def recorded(reranker, path=None, depth=30, window=20):
 def same(runs, live):
     for query_id, text in QUESTIONS.queries.items():
         assert list(runs[query_id]) == [one.doc_id for one in live.search(text)]
+
+
+@pytest.mark.parametrize("window", [20, 7])
+def test_an_order_alone_is_replayed_with_its_scores(window, tmp_path):
+    """They are 1 / rank among what a window reads, whatever else was recorded."""
+    recorded(Users(ranked), tmp_path / "recording", depth=60, window=60)
+    runs = replay(Recording.open(tmp_path / "recording"), window=window)
+    live = pipeline(Users(ranked), window=window)
+    same(runs, live)
+    for query_id, text in QUESTIONS.queries.items():
+        scores = [float(one.rerank_score or "nan") for one in live.search(text)]
+        assert runs[query_id].rerank_score.tolist() == pytest.approx(scores, nan_ok=True)
 
 
 @pytest.mark.parametrize("how", TOGETHER)

@@ -71,8 +71,8 @@ def replay_steps(
         ScoreKindMismatch: a threshold was made for other scores.
     """
     known = scores.known(steps[-1])
-    if len(steps) == 1 and len(rows) and np.isfinite(values := known[0][rows]).all():
-        return _all_scored(scores, steps[0], rows, values, fusion_score)
+    if len(steps) == 1 and len(rows) and np.isfinite(known[0][rows]).all():
+        return _all_scored(scores, steps[0], rows, known[0], fusion_score)
     placed, behind, unread = rows[:0], rows[:0], rows
     score = np.zeros(0)
     thresholded = False
@@ -107,7 +107,7 @@ def replay_steps(
         unread = unread[~moved[unread]]
         if limit is not None and thresholded:
             order = _above(limit, values, order)
-        placed, score = kept[order], mixed[order]
+        placed, score = kept[order], _own_scores(own, step, mixed[order])
         if step.margin is not None and whole and lead(score) >= step.margin:
             break
     nothing = np.full(len(behind), np.nan)
@@ -120,12 +120,14 @@ def _all_scored(
     scores: StageScores,
     step: StepSetup,
     rows: NDArray[np.int64],
-    values: NDArray[np.float64],
+    own: NDArray[np.float64],
     fusion_score: NDArray[np.float64],
 ) -> ReplayedOrder:
     """Return the order that one stage gives rows which all have a score, as most have."""
+    values = own[rows]
     mixed = blended(values, fusion_score[rows], step.blend)
     order = np.argsort(-mixed, kind="stable")
+    mixed[order] = _own_scores(own, step, mixed[order])
     limit = step.limit()
     thresholded = limit is not None and scores.whole
     if limit is not None:
@@ -133,6 +135,17 @@ def _all_scored(
         if thresholded:
             order = _above(limit, values, order)
     return ReplayedOrder(rows[order], mixed[order], rows[:0], thresholded)
+
+
+def _own_scores(
+    own: NDArray[np.float64], step: StepSetup, ordered: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the scores of ordered rows: 1 / rank anew where a reranker gives an order alone."""
+    if step.pointwise:
+        return ordered
+    known = np.sort(own[np.isfinite(own)])[::-1]
+    ranks = 1 / np.arange(1, len(known) + 1)
+    return ranks[: len(ordered)] if np.allclose(known, ranks, rtol=1e-6, atol=0) else ordered
 
 
 def _above(
