@@ -346,7 +346,7 @@ class TestEvaluateYourPipeline:
     def test_health_and_report_are_there(self, shown):
         """Nothing is odd, and the report has plots but no script."""
         assert "odd " not in shown("health")
-        assert re.match(r"\d+ kB, [5-9] plots, 0 scripts\nNot shown", shown("report"))
+        assert re.match(r"\d+ kB, [5-9] plots, 0 scripts\nNot proven", shown("report"))
 
     def test_the_check_fails_only_on_proven_harm(self, shown):
         """Removing the second stage passes as undecided; words instead of vectors exit with 3."""

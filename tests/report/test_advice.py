@@ -101,7 +101,7 @@ def test_the_answer_comes_first_and_says_what_it_rests_on():
     assert advise(harm, judged).answer.sentence.startswith("No, the second stage does harm")
     weak = advise(bad, judged)
     assert weak.answer.sentence.split(",")[0].split(":")[0] in {
-        "Not shown",
+        "Not proven",
         "No",
     }
     assert any("Try another first stage, good" in step for step in weak.next_steps)

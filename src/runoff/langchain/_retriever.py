@@ -55,8 +55,8 @@ class TwoStageRetriever(StagedRetriever):
         on_error, threshold, blend, text_template, group, provenance, observer: as for
             `RunoffRerank`.
         filters: which documents may be returned by any call: one of `runoff.filters`, or a dict of
-            fields and the values they must equal; `filter` is another name for it. Those of a call
-            come on top.
+            fields and the values they must equal; `filter` is another name for it. A call
+            can add more.
         id_of: what identifies a document across retrievers if its id does not.
         on_blank: what a blank query gets: `"empty"`, an empty list and a warning in the log, or
             `"raise"`, an `InvalidArgument`.

@@ -90,7 +90,7 @@ class Corrected:
         middle: with the judge's; shape (queries,).
         worst: the lowest value that was possible; shape (queries,).
         best: the highest; shape (queries,).
-        slope: of the judge's gains, after all queries; NaN where the judge is taken at its word.
+        slope: of the judge's gains, after all queries; NaN where its grades count unchecked.
     """
 
     low: NDArray[np.float64]

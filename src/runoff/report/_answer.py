@@ -110,9 +110,8 @@ def _sentence(found: Verdict, before: str) -> str:
             f"{high:+.3f}{spent}."
         )
     return (
-        f"Not shown: on {number_of(main.queries, 'query')} the second stage is not proven to "
-        "earn its time; "
-        f"{main.measure} is {new}, against {old}{spent}."
+        f"Not proven: {number_of(main.queries, 'query does', 'queries do')} not show that the "
+        f"second stage earns its time; {main.measure} is {new}, against {old}{spent}."
     )
 
 
