@@ -245,6 +245,6 @@ def test_filters_hold_in_an_index_beyond_its_buffer(make_collection):
         kept = {f"d{n}" for n in range(3000) if condition.matches({"m": n % 100, "n": n})}
         for depth in (5, 25, 3000):
             got = found(source, condition, depth)
-            # Chroma's threads build the graph in any order, and now and then a record is not linked
+            # the graph is approximate, and may lack a record
             assert min(depth, len(kept)) - len(got) in (0, 1)
             assert kept.issuperset(got)
