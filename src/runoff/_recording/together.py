@@ -16,6 +16,7 @@ from runoff.deadline import Deadline
 from runoff.pipeline._second_stage import Wrapped
 from runoff.pipeline._stages import split
 from runoff.rerank._fallback import Fallback
+from runoff.rerank._foreign import is_order_only
 from runoff.rerank._inner import Composed, as_inner, asked, parts_of
 from runoff.rerank._pointwise import Pointwise
 
@@ -206,9 +207,7 @@ def _scores_differ(whole: Reranking, part: Reranking) -> bool:
 def _scores(answer: Reranking) -> dict[str, float | None]:
     """Return the rerank scores in order; None for each where only the order counts."""
     scores = {one.candidate.key: one.rerank_score for one in answer.ordered}
-    if list(scores.values()) == [1 / rank for rank in range(1, len(scores) + 1)]:
-        return dict.fromkeys(scores)
-    return scores
+    return dict.fromkeys(scores) if is_order_only([*scores.values()]) else scores
 
 
 def _spread(scores: Mapping[str, float | None]) -> float:

@@ -17,6 +17,7 @@ from runoff._util.messages import number_of
 from runoff.errors import InvalidArgument
 from runoff.rerank._blend import blended
 from runoff.rerank._cascade import lead
+from runoff.rerank._foreign import is_order_only
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -143,9 +144,8 @@ def _own_scores(
     """Return the scores of ordered rows: 1 / rank anew where a reranker gives an order alone."""
     if step.pointwise:
         return ordered
-    known = np.sort(own[np.isfinite(own)])[::-1]
-    ranks = 1 / np.arange(1, len(known) + 1)
-    return ranks[: len(ordered)] if np.allclose(known, ranks, rtol=1e-6, atol=0) else ordered
+    known = np.sort(own[np.isfinite(own)])[::-1].tolist()
+    return 1 / np.arange(1, len(ordered) + 1) if is_order_only(known) else ordered
 
 
 def _above(

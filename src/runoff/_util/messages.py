@@ -75,9 +75,9 @@ def number_of(count: int, one: str, several: str = "") -> str:
     Args:
         count: how many.
         one: what one is called, such as `"query"` or `"document was"`.
-        several: what several are called; empty for `one` and an s, or -ies for -y.
+        several: what several are called; empty for `one` and an s, or -ies for a consonant and -y.
     """
-    ending = f"{one[:-1]}ies" if one.endswith("y") else f"{one}s"
+    ending = f"{one[:-1]}ies" if re.search("[^aeiou]y$", one) else f"{one}s"
     return f"{count:,} {one if count == 1 else several or ending}"
 
 

@@ -111,6 +111,14 @@ def _rewritten(candidate: Candidate, before: str, after: str) -> Candidate:
     return replace(candidate, document=replace(document, text=after))
 
 
+def is_order_only(scores: Sequence[float | None]) -> bool:
+    """Whether rerank scores, best first, are 1 / rank, as where a reranker gave an order alone."""
+    return all(
+        score is not None and math.isclose(score, 1 / rank, rel_tol=1e-6)
+        for rank, score in enumerate(scores, 1)
+    )
+
+
 def order_only(name: str) -> str:
     """Return the note that a reranker gave no scores."""
     return f"{name} returned an order without scores: rerank_score is 1 / rank"
