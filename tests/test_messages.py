@@ -22,6 +22,7 @@ PLURAL = re.compile(rf"\{{[^{{}}]*\}} (?:judged )?(?:{COUNTED})\b(?!')")
         (0, ("query",), "0 queries"),
         (2000, ("document",), "2,000 documents"),
         (1, ("row has", "rows have"), "1 row has"),
+        (2, ("day",), "2 days"),
         (3, ("search", "searches"), "3 searches"),
     ],
 )

@@ -82,7 +82,7 @@ class Document:
             raise InvalidArgument("doc_id", self.doc_id, "must be a non-empty string")
         if not isinstance(self.text, str):
             raise InvalidArgument("text", self.text, f"must be a string (id {self.doc_id!r})")
-        # an abstract class is asked last: that takes longer than all else here
+        # the check against an abstract class is the slowest step here, so it comes last
         if type(self.metadata) is not dict and not isinstance(self.metadata, Mapping):
             remedy = f"must map names to values (id {self.doc_id!r})"
             raise InvalidArgument("metadata", self.metadata, remedy)

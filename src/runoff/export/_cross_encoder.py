@@ -224,8 +224,8 @@ def _cleaned(
     """Clean a graph, and return what the settings say of it.
 
     A network that does not run with every batch and length stays as it was traced. What is changed
-    is compared with torch afterwards, as a graph that was not is. The int8 graph, made of a clean
-    one and for onnxruntime alone, is cleaned again for the sake of its attention.
+    is compared with torch afterwards, as a graph that was not is. The int8 graph, which
+    onnxruntime alone runs, is cleaned once more, to fuse its attention.
     """
     if len([*graph.parent.glob(f"{graph.name}*")]) > 1:  # its weights are in a file of their own
         return {}

@@ -63,7 +63,7 @@ def shown(engine: _Engine) -> _Engine:
 
 
 def _is_open(kind: type) -> bool:
-    """Whether a subclass goes unnoticed: LlamaIndex traces methods in it, and it has none."""
+    """Whether a subclass has no effects: LlamaIndex traces its methods, and ours has none."""
     owner: type = next(one for one in kind.__mro__ if "__init_subclass__" in vars(one))
     return owner is object or owner.__module__.startswith("llama_index")
 

@@ -70,7 +70,7 @@ class Layout:
         if found is None or found == "":
             raise BadReply(f"the record {own_id!r} has no id in its field {self.doc_id!r}")
         held: Any = record.get(self.metadata) if self.metadata else record
-        # an abstract class is asked last: that takes longer than all else here
+        # the check against an abstract class is the slowest step here, so it comes last
         is_mapping = type(held) is dict or isinstance(held, Mapping)
         metadata: dict[str, Any] = dict(held) if is_mapping else {}
         node = metadata.get(_NODE)
